@@ -1,0 +1,63 @@
+/**
+ * What a partition replicates. `streams` is one state machine, `metadata` another; the partition processor runs either.
+ * A state machine is deterministic: equal entries in equal order give equal writes, results and hash on every replica.
+ */
+import type { Lsn } from './ids.js';
+
+/** A write of the index database; `value` undefined deletes. */
+export interface IndexWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+/** Reads of the applied state. Values come without their checksum, which was verified. */
+export interface StateReader {
+  /** Highest LSN whose effects these reads show. */
+  readonly appliedLsn: Lsn;
+  /** The value of an index key, from memory or the page cache; for a few keys an entry, not for scans. */
+  getIndex(key: Uint8Array): Uint8Array | undefined;
+  /** Entries with `from <= key < to`, ascending or, when `reverse`, descending; at most `limit`. */
+  scanIndex(range: { from: Uint8Array; to: Uint8Array; reverse?: boolean; limit: number }): Promise<IndexEntry[]>;
+  /** The records value stored under each LSN; undefined where there is none. */
+  getRecords(lsns: readonly Lsn[]): Promise<(Uint8Array | undefined)[]>;
+}
+export interface IndexEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/**
+ * The effects of the entries being applied. Reads see the writes made before them in the same transaction. All effects
+ * of an entry become visible and durable together, with its LSN.
+ */
+export interface StateTransaction {
+  getIndex(key: Uint8Array): Uint8Array | undefined;
+  putIndex(key: Uint8Array, value: Uint8Array): void;
+  deleteIndex(key: Uint8Array): void;
+  /** Stores the records value of the entry that is being applied, under its LSN. The bytes must not change afterwards. */
+  putRecords(value: Uint8Array): void;
+}
+
+/** Work that follows from applied entries but is not part of the state: deleting what nothing points to any more. */
+export interface PhysicalDeletion {
+  /** Records values that no index entry points to any more. */
+  readonly recordLsns: readonly Lsn[];
+  readonly index: readonly IndexWrite[];
+}
+
+export interface StateMachine<Result> {
+  /** Builds what is kept in memory from the stored state; called once before the first apply, and again after a store was reopened. */
+  load(reader: StateReader): Promise<void>;
+  /**
+   * Applies one entry. Never throws for bad commands: it answers a result that says so, and changes nothing. An
+   * {@link InvariantViolation} stops the partition.
+   *
+   * @param command the entry's data, without copy; may be kept by `putRecords`
+   */
+  apply(lsn: Lsn, command: Uint8Array, transaction: StateTransaction): Result;
+  /**
+   * Called when the effects of everything applied so far are in the store: readers see them from here on, and not
+   * before. Answers the topics that changed since the last call (for streams: their ids), for those who wait for news.
+   */
+  publish(): Iterable<number>;
+}
