@@ -1,0 +1,15 @@
+/** The consensus core: what a host needs of it. */
+export {
+  decodeConfChange,
+  emptyConfState,
+  encodeConfChange,
+  isJoint,
+  isVoter,
+  leaveJoint,
+  membersOf,
+} from './conf-change.js';
+export { decodeMessage, encodeMessage } from './message-codec.js';
+export { isRaftMutant, raftMutants, type RaftMutant } from './mutants.js';
+export { RaftCore } from './raft.js';
+export { RaftDecodeError } from './wire.js';
+export * from './types.js';
