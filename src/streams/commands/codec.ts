@@ -1,0 +1,118 @@
+/**
+ * The entry of a command in the log:
+ *
+ *      0         1         2                    6                      6 + header length
+ *      | u8      | u8      | u32, big-endian    | msgpackr array       | payload (append only) ...
+ *      | envelope| command | header length      | version, time, ...   | the producer's bytes, untouched
+ *      | version | type    |                    |                      |
+ */
+import { InvariantViolation } from '../../base/assert.js';
+import { allocateBytes, readUint32, writeUint32 } from '../bytes.js';
+import { appendType, appendVersion, decodeAppend, encodeAppend } from './append.js';
+import type { StreamsCommand } from './commands.js';
+import { createStreamType, createStreamVersion, decodeCreateStream, encodeCreateStream } from './create-stream.js';
+import { decodeDeleteStream, deleteStreamType, deleteStreamVersion, encodeDeleteStream } from './delete-stream.js';
+import { decodeDropProducers, dropProducersType, dropProducersVersion, encodeDropProducers } from './drop-producers.js';
+import { encodeHeader, HeaderReader } from './header.js';
+import type { HeaderField } from './header.js';
+import { decodeSetFirstSeq, encodeSetFirstSeq, setFirstSeqType, setFirstSeqVersion } from './set-first-seq.js';
+import { decodeUpdateStream, encodeUpdateStream, updateStreamType, updateStreamVersion } from './update-stream.js';
+
+const envelopeVersion = 1;
+const envelopeBytes = 6;
+const nothing = new Uint8Array(0);
+
+/** A command and the time that its leader gave to it. */
+export interface StampedCommand {
+  readonly timeMs: number;
+  readonly command: StreamsCommand;
+}
+
+/**
+ * What is proposed. One copy of the payload.
+ *
+ * @param stamp `timeMs`: the leader's wall time; fractions are dropped
+ */
+export function encodeCommand(command: StreamsCommand, stamp: { readonly timeMs: number }): Uint8Array {
+  const { type, version, fields } = headerOf(command);
+  const header = encodeHeader([version, Math.max(0, Math.floor(stamp.timeMs)), ...fields]);
+  const payload = command.type === 'append' ? command.payload : nothing;
+  const entry = allocateBytes(envelopeBytes + header.length + payload.length);
+  entry[0] = envelopeVersion;
+  entry[1] = type;
+  writeUint32(entry, 2, header.length);
+  entry.set(header, envelopeBytes);
+  entry.set(payload, envelopeBytes + header.length);
+  return entry;
+}
+
+function headerOf(command: StreamsCommand): { type: number; version: number; fields: readonly HeaderField[] } {
+  switch (command.type) {
+    case 'create-stream':
+      return { type: createStreamType, version: createStreamVersion, fields: encodeCreateStream(command) };
+    case 'update-stream':
+      return { type: updateStreamType, version: updateStreamVersion, fields: encodeUpdateStream(command) };
+    case 'delete-stream':
+      return { type: deleteStreamType, version: deleteStreamVersion, fields: encodeDeleteStream(command) };
+    case 'append':
+      return { type: appendType, version: appendVersion, fields: encodeAppend(command) };
+    case 'set-first-seq':
+      return { type: setFirstSeqType, version: setFirstSeqVersion, fields: encodeSetFirstSeq(command) };
+    case 'drop-producers':
+      return { type: dropProducersType, version: dropProducersVersion, fields: encodeDropProducers(command) };
+  }
+}
+
+/**
+ * Reads an entry of the log. Its payload is a view of `entry`.
+ *
+ * @throws InvariantViolation: what a quorum has accepted cannot be skipped, so a replica that cannot read it must stop
+ */
+export function decodeCommand(entry: Uint8Array): StampedCommand {
+  if (entry[0] !== envelopeVersion) {
+    throw new InvariantViolation(
+      `entry cannot be decoded: envelope version ${entry[0]}, this node knows ${envelopeVersion}`,
+    );
+  }
+  const headerEnd = envelopeBytes + readUint32(entry, 2);
+  if (entry.length < envelopeBytes || headerEnd > entry.length) {
+    throw new InvariantViolation(`entry cannot be decoded: its header ends at byte ${headerEnd} of ${entry.length}`);
+  }
+  const decoder = decoderOf(entry[1] ?? 0);
+  const header = new HeaderReader(entry.subarray(envelopeBytes, headerEnd));
+  const version = header.integer();
+  if (version !== decoder.version) {
+    throw new InvariantViolation(
+      `entry was written by a newer version: command type ${entry[1]} has version ${version}, this node knows ${decoder.version}`,
+    );
+  }
+  const timeMs = header.integer();
+  const payload = entry.subarray(headerEnd);
+  if (!decoder.hasPayload && payload.length > 0) {
+    throw new InvariantViolation(`entry cannot be decoded: ${payload.length} bytes behind a command without payload`);
+  }
+  const command = decoder.decode(header, payload);
+  header.end();
+  return { timeMs, command };
+}
+
+interface CommandDecoder {
+  readonly version: number;
+  readonly hasPayload: boolean;
+  readonly decode: (header: HeaderReader, payload: Uint8Array) => StreamsCommand;
+}
+
+function decoderOf(type: number): CommandDecoder {
+  const decoder = decoders.get(type);
+  if (decoder !== undefined) return decoder;
+  throw new InvariantViolation(`entry was written by a newer version: command type ${type} is not known to this node`);
+}
+
+const decoders: ReadonlyMap<number, CommandDecoder> = new Map<number, CommandDecoder>([
+  [createStreamType, { version: createStreamVersion, hasPayload: false, decode: decodeCreateStream }],
+  [updateStreamType, { version: updateStreamVersion, hasPayload: false, decode: decodeUpdateStream }],
+  [deleteStreamType, { version: deleteStreamVersion, hasPayload: false, decode: decodeDeleteStream }],
+  [appendType, { version: appendVersion, hasPayload: true, decode: decodeAppend }],
+  [setFirstSeqType, { version: setFirstSeqVersion, hasPayload: false, decode: decodeSetFirstSeq }],
+  [dropProducersType, { version: dropProducersVersion, hasPayload: false, decode: decodeDropProducers }],
+]);
