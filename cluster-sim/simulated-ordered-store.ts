@@ -1,0 +1,346 @@
+/**
+ * {@link OrderedStore} in memory, with the faults that a database and its disk have, deterministic by its random numbers
+ * and clock. It keeps the port's contract as unkindly as the contract allows: what may be lost in a crash is lost at
+ * random, what may survive survives at random.
+ */
+import { assert } from '../src/base/assert.js';
+import { type Clock, sleep } from '../src/base/ports/clock.js';
+import { nextInteger, type Random } from '../src/base/ports/random.js';
+import { keyString } from '../src/state-store/key-strings.js';
+import {
+  memtableCharge,
+  type OrderedStore,
+  type OrderedStoreOptions,
+  type OrderedStoreProvider,
+  type StoreEntry,
+  StoreFailure,
+  type StoreOperation,
+  type StoreRange,
+  type StoreSnapshot,
+} from '../src/state-store/ordered-store.js';
+import { SortedKeys } from '../src/state-store/sorted-keys.js';
+
+export interface SimulatedStoreFaults {
+  /** Of 1,000 writes, how many fail. */
+  writeFailuresPerMille: number;
+  /** Of 1,000 flushes, how many fail; the database then has a background error until it is reopened. */
+  flushFailuresPerMille: number;
+  writeMsMax: number;
+  readMsMax: number;
+  flushMsMin: number;
+  flushMsMax: number;
+  /** A deliberate bug: a database opens with what its own log replays after a power loss, holes and all. */
+  keepsLog?: boolean;
+}
+
+export const noStoreFaults: SimulatedStoreFaults = {
+  writeFailuresPerMille: 0,
+  flushFailuresPerMille: 0,
+  writeMsMax: 0.2,
+  readMsMax: 0.2,
+  flushMsMin: 5,
+  flushMsMax: 400,
+};
+
+/** An operation beside its key as a string, which maps are kept by. */
+type NamedOperation = StoreOperation & { readonly name: string };
+
+/** What a directory holds: what is durable, and the batches written since, oldest first. */
+class Contents {
+  readonly durable = new Map<string, StoreEntry>();
+  /** Batches that are not known to be durable. */
+  readonly recent: { operations: readonly NamedOperation[]; charge: number }[] = [];
+
+  /** The `count` oldest recent batches become durable. */
+  persist(count: number): void {
+    for (const { operations } of this.recent.splice(0, count)) {
+      for (const operation of operations) applyTo(this.durable, operation);
+    }
+  }
+
+  forgetRecent(): void {
+    this.recent.length = 0;
+  }
+}
+
+/** One per simulated node: its databases, by directory. They survive `crash`. */
+export class SimulatedStoreProvider implements OrderedStoreProvider {
+  readonly faults: SimulatedStoreFaults;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #contents = new Map<string, Contents>();
+  readonly #open = new Map<string, SimulatedStore>();
+
+  constructor(parts: { clock: Clock; random: Random; faults?: SimulatedStoreFaults }) {
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.faults = parts.faults ?? { ...noStoreFaults };
+  }
+
+  async open(directory: string, options: OrderedStoreOptions): Promise<OrderedStore> {
+    if (this.#open.has(directory)) throw new StoreFailure(`${directory} is open already`);
+    let contents = this.#contents.get(directory);
+    if (contents === undefined) {
+      contents = new Contents();
+      this.#contents.set(directory, contents);
+    }
+    const store = new SimulatedStore({
+      directory,
+      contents,
+      options,
+      faults: this.faults,
+      clock: this.#clock,
+      random: this.#random,
+      onClose: () => this.#open.delete(directory),
+    });
+    this.#open.set(directory, store);
+    await sleep(this.#clock, this.faults.readMsMax);
+    return store;
+  }
+
+  /** The process dies, or the power fails: every open database stops in the middle of what it does; nothing of it settles any more. */
+  crash(): void {
+    for (const store of [...this.#open.values()]) store.crash();
+  }
+
+  /** Moves a database, as a restorer does that built it beside its place. */
+  rename(from: string, to: string): void {
+    const contents = this.#contents.get(from);
+    assert(contents !== undefined && !this.#open.has(from), () => `${from} is no closed database`);
+    this.#contents.delete(from);
+    this.#contents.set(to, contents);
+  }
+
+  /** Deletes the closed databases at and below a directory. */
+  remove(directory: string): void {
+    for (const path of [...this.#contents.keys()]) {
+      if (path !== directory && !path.startsWith(`${directory}/`)) continue;
+      assert(!this.#open.has(path), () => `${path} is open`);
+      this.#contents.delete(path);
+    }
+  }
+
+  /** Flips a random bit of a random value. @returns the key, or undefined when the database is empty */
+  rot(directory: string): Uint8Array | undefined {
+    const open = this.#open.get(directory);
+    const entries = [
+      ...(open?.live ?? this.#contents.get(directory)?.durable ?? new Map<string, StoreEntry>()).values(),
+    ];
+    const entry = entries[entries.length === 0 ? 0 : nextInteger(this.#random, entries.length)];
+    if (entry === undefined || entry.value.length === 0) return undefined;
+    const value = new Uint8Array(entry.value);
+    const at = nextInteger(this.#random, value.length);
+    value[at] = (value[at] ?? 0) ^ (1 << nextInteger(this.#random, 8));
+    const damaged = { key: entry.key, value };
+    for (const entriesByKey of [open?.live, this.#contents.get(directory)?.durable]) {
+      if (entriesByKey?.has(keyString(entry.key)) === true) entriesByKey.set(keyString(entry.key), damaged);
+    }
+    return entry.key;
+  }
+}
+
+interface Parts {
+  readonly directory: string;
+  readonly contents: Contents;
+  readonly options: OrderedStoreOptions;
+  readonly faults: SimulatedStoreFaults;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly onClose: () => void;
+}
+
+const never = new Promise<never>(() => {});
+
+class SimulatedStore implements OrderedStore {
+  readonly #parts: Parts;
+  readonly live: Map<string, StoreEntry>;
+  readonly #keys = new SortedKeys();
+  #lastWrite: Promise<void> = Promise.resolve();
+  /** Recent batches at the start of the oldest flush under way; they and later ones may be durable. */
+  #flushesUnderWay: { batches: number }[] = [];
+  #failed: StoreFailure | undefined;
+  #crashed = false;
+  #closed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.live = new Map(parts.contents.durable);
+    for (const key of this.live.keys()) this.#keys.add(key);
+  }
+
+  write(operations: readonly StoreOperation[]): Promise<void> {
+    for (const { key } of operations)
+      assert(key.length > 0 && key[0] !== 0, () => 'a key begins with a byte above 0x00');
+    const copy = operations.map(copyOf);
+    const write = this.#lastWrite.then(() => this.#write(copy));
+    this.#lastWrite = write.catch(() => {});
+    return write;
+  }
+
+  async #write(operations: readonly NamedOperation[]): Promise<void> {
+    await this.#delay(0, this.#parts.faults.writeMsMax);
+    this.#throwFailure();
+    if (this.#strikes(this.#parts.faults.writeFailuresPerMille)) throw this.#fail('a write failed');
+    this.#parts.contents.recent.push({ operations, charge: memtableCharge(operations) });
+    for (const operation of operations) {
+      if (operation.type === 'put') this.#keys.add(operation.name);
+      else this.#keys.delete(operation.name);
+      applyTo(this.live, operation);
+    }
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    this.#throwClosed();
+    return valueIn(this.live, key);
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    this.#throwClosed();
+    const values = keys.map((key) => valueIn(this.live, key));
+    await this.#delay(0, this.#parts.faults.readMsMax);
+    return values;
+  }
+
+  async scan(range: StoreRange): Promise<StoreEntry[]> {
+    this.#throwClosed();
+    const entries = scanOf(this.live, this.#keys, range);
+    await this.#delay(0, this.#parts.faults.readMsMax);
+    return entries;
+  }
+
+  snapshot(): StoreSnapshot {
+    this.#throwClosed();
+    const view = new Map(this.live);
+    const keys = new SortedKeys();
+    for (const key of view.keys()) keys.add(key);
+    return {
+      get: (key) => valueIn(view, key),
+      scan: async (range) => {
+        this.#throwClosed();
+        const entries = scanOf(view, keys, range);
+        await this.#delay(0, this.#parts.faults.readMsMax);
+        return entries;
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  async flush(): Promise<void> {
+    this.#throwFailure();
+    const { contents, faults } = this.#parts;
+    const underWay = { batches: contents.recent.length };
+    this.#flushesUnderWay.push(underWay);
+    await this.#delay(faults.flushMsMin, faults.flushMsMax);
+    this.#throwFailure();
+    if (this.#strikes(faults.flushFailuresPerMille)) throw this.#fail('a flush failed');
+    this.#flushesUnderWay.splice(this.#flushesUnderWay.indexOf(underWay), 1);
+    const { batches } = underWay;
+    contents.persist(batches);
+    for (const other of this.#flushesUnderWay) other.batches = Math.max(0, other.batches - batches);
+  }
+
+  compactRange(): Promise<void> {
+    return this.flush();
+  }
+
+  async approximateBytes(from: Uint8Array, to: Uint8Array): Promise<number> {
+    this.#throwClosed();
+    let bytes = 0;
+    for (const { key, value } of this.#parts.contents.durable.values()) {
+      if (Buffer.compare(key, from) >= 0 && Buffer.compare(key, to) < 0) bytes += key.length + value.length;
+    }
+    await this.#delay(0, this.#parts.faults.readMsMax);
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#failed ??= new StoreFailure(`${this.#parts.directory} is closed`);
+    await this.#lastWrite;
+    await this.#delay(0, this.#parts.faults.readMsMax);
+    this.#end();
+  }
+
+  crash(): void {
+    this.#crashed = true;
+    this.#failed ??= new StoreFailure(`${this.#parts.directory} crashed`);
+    this.#end();
+  }
+
+  /** What is not durable is lost, unless the database may have made it durable by itself. */
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { contents, options, random } = this.#parts;
+    let survivorsMin = contents.recent.length;
+    const charge = contents.recent.reduce((sum, batch) => sum + batch.charge, 0);
+    if (charge > options.writeBufferBytes) survivorsMin = 0;
+    for (const { batches } of this.#flushesUnderWay) survivorsMin = Math.min(survivorsMin, batches);
+    const mayPersist = charge > options.writeBufferBytes || this.#flushesUnderWay.length > 0;
+    if (mayPersist && nextInteger(random, 2) === 1) {
+      contents.persist(survivorsMin + nextInteger(random, contents.recent.length - survivorsMin + 1));
+    }
+    if (this.#parts.faults.keepsLog === true) {
+      for (const { operations } of contents.recent) {
+        if (nextInteger(random, 4) > 0) for (const operation of operations) applyTo(contents.durable, operation);
+      }
+    }
+    contents.forgetRecent();
+    this.#parts.onClose();
+  }
+
+  async #delay(msMin: number, msMax: number): Promise<void> {
+    const { clock, random } = this.#parts;
+    if (msMax > 0) await sleep(clock, msMin + ((msMax - msMin) * nextInteger(random, 1024)) / 1024);
+    if (this.#crashed) await never;
+  }
+
+  #strikes(perMille: number): boolean {
+    return perMille > 0 && nextInteger(this.#parts.random, 1000) < perMille;
+  }
+
+  #throwFailure(): void {
+    if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  #throwClosed(): void {
+    if (this.#closed) throw new StoreFailure(`${this.#parts.directory} is closed`);
+  }
+
+  #fail(what: string): StoreFailure {
+    this.#failed ??= new StoreFailure(`${what} (${this.#parts.directory}, simulated)`);
+    return this.#failed;
+  }
+}
+
+function applyTo(entries: Map<string, StoreEntry>, operation: NamedOperation): void {
+  if (operation.type === 'put') entries.set(operation.name, operation);
+  else entries.delete(operation.name);
+}
+
+function copyOf(operation: StoreOperation): NamedOperation {
+  const key = new Uint8Array(operation.key);
+  const name = keyString(key);
+  if (operation.type === 'del') return { type: 'del', name, key };
+  return { type: 'put', name, key, value: new Uint8Array(operation.value) };
+}
+
+function valueIn(entries: ReadonlyMap<string, StoreEntry>, key: Uint8Array): Uint8Array | undefined {
+  const entry = entries.get(keyString(key));
+  return entry?.value;
+}
+
+function scanOf(entries: ReadonlyMap<string, StoreEntry>, keys: SortedKeys, range: StoreRange): StoreEntry[] {
+  const names = keys.range(keyString(range.from), keyString(range.to));
+  if (range.reverse === true) names.reverse();
+  const found: StoreEntry[] = [];
+  let bytes = 0;
+  for (const name of names) {
+    if (found.length >= range.limit || bytes >= (range.maxBytes ?? Number.POSITIVE_INFINITY)) break;
+    const entry = entries.get(name);
+    if (entry === undefined) continue;
+    found.push(entry);
+    bytes += entry.key.length + entry.value.length;
+  }
+  return found;
+}

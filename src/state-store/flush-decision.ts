@@ -1,0 +1,80 @@
+/** Which state store flushes next: a pure function, so that it is tested without time and disks. */
+import type { PartitionId } from '../base/ids.js';
+
+export interface FlushSchedulerOptions {
+  /** Unflushed bytes of all stores together, above which the fullest one is flushed. */
+  readonly budgetBytes: number;
+  /** Unflushed bytes of one store at which it is flushed. */
+  readonly storeBytes: number;
+  /** Age of the oldest unflushed write at which a store is flushed, however little it is. */
+  readonly ageMs: number;
+  /** Flushes of the node at once: each holds a pool thread, and LevelDB runs all of them on one thread anyway. */
+  readonly concurrentMax: number;
+  /** Unflushed bytes of all stores together, above which applies wait. */
+  readonly hardLimitBytes: number;
+}
+
+const mebibyte = 1 << 20;
+export const defaultFlushSchedulerOptions: FlushSchedulerOptions = {
+  budgetBytes: 96 * mebibyte,
+  storeBytes: 32 * mebibyte,
+  ageMs: 10_000,
+  concurrentMax: 2,
+  hardLimitBytes: 192 * mebibyte,
+};
+
+export interface FlushCandidate {
+  readonly id: PartitionId;
+  /** Unflushed bytes, with those that a flush under way is writing. */
+  readonly dirtyBytes: number;
+  readonly dirtySinceMs: number | undefined;
+  /** Undefined when no flush is under way; else the bytes that it will have made durable. */
+  readonly flushingBytes: number | undefined;
+  /** Ascending in the order of the demands; undefined when nobody asked. */
+  readonly demand: number | undefined;
+  /** A flush failed not long ago; the store is being reopened. */
+  readonly resting: boolean;
+}
+
+/** In order of precedence. */
+export type FlushReason = 'demand' | 'bytes' | 'budget' | 'age';
+
+export interface ChosenFlush {
+  readonly id: PartitionId;
+  readonly reason: FlushReason;
+}
+
+/**
+ * The flushes to start now, the most urgent first: those asked for, then stores above their own limit (the fullest
+ * first), then the fullest ones until the rest keeps to the budget, then those of age (the oldest first).
+ */
+export function chooseFlushes(
+  candidates: readonly FlushCandidate[],
+  options: FlushSchedulerOptions,
+  nowMs: number,
+): ChosenFlush[] {
+  const underWay = candidates.filter(({ flushingBytes }) => flushingBytes !== undefined).length;
+  const eligible = candidates.filter(
+    ({ dirtyBytes, flushingBytes, resting }) => dirtyBytes > 0 && flushingBytes === undefined && !resting,
+  );
+  const byBytes = eligible.toSorted((a, b) => b.dirtyBytes - a.dirtyBytes || a.id - b.id);
+  const byAge = eligible.toSorted((a, b) => since(a) - since(b) || a.id - b.id);
+  const byDemand = eligible
+    .filter(({ demand }) => demand !== undefined)
+    .toSorted((a, b) => (a.demand ?? 0) - (b.demand ?? 0));
+  const chosen = new Map<PartitionId, FlushReason>();
+  let excess = -options.budgetBytes;
+  for (const { dirtyBytes, flushingBytes } of candidates) excess += dirtyBytes - (flushingBytes ?? 0);
+  const choose = ({ id, dirtyBytes }: FlushCandidate, reason: FlushReason): void => {
+    if (chosen.has(id)) return;
+    chosen.set(id, reason);
+    excess -= dirtyBytes;
+  };
+  for (const candidate of byDemand) choose(candidate, 'demand');
+  for (const candidate of byBytes) if (candidate.dirtyBytes >= options.storeBytes) choose(candidate, 'bytes');
+  for (const candidate of byBytes) if (excess > 0) choose(candidate, 'budget');
+  for (const candidate of byAge) if (nowMs - since(candidate) >= options.ageMs) choose(candidate, 'age');
+  return [...chosen].slice(0, Math.max(0, options.concurrentMax - underWay)).map(([id, reason]) => ({ id, reason }));
+}
+
+const since = ({ dirtySinceMs }: FlushCandidate): number => dirtySinceMs ?? Number.POSITIVE_INFINITY;

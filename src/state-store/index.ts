@@ -1,0 +1,10 @@
+export { StateImport } from './import.js';
+export { LevelDbProvider } from './leveldb-store.js';
+export * from './ordered-store.js';
+export { equalStateHashes, formatStateHash, hashEffects, initialStateHash } from './state-hash.js';
+export { openStateStore } from './open.js';
+export { defaultStateStoreSizes, type StateStoreOptions, type StateStoreSizes } from './options.js';
+export { ApplyTransaction } from './transaction.js';
+export type * from './types.js';
+export type { FlushSchedulerOptions } from './flush-decision.js';
+export { FlushScheduler } from './flush-scheduler.js';
