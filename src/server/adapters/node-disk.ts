@@ -1,0 +1,229 @@
+/** The disk port over the operating system's file system. */
+import { ClassicLevel } from 'classic-level';
+import * as fs from 'node:fs';
+import * as fsPromises from 'node:fs/promises';
+import { DiskError, type Disk, type DiskErrorCode, type DiskFile, type DiskLock } from '../../base/ports/disk.js';
+
+export const nodeDisk: Disk = {
+  open: openFile,
+
+  async readFile(path) {
+    return mapped(path, 'read file', fsPromises.readFile(path));
+  },
+
+  async list(path) {
+    const names = await mapped(path, 'list', fsPromises.readdir(path));
+    return names.sort();
+  },
+
+  async exists(path) {
+    try {
+      await fsPromises.stat(path);
+      return true;
+    } catch (error) {
+      const mappedError = toDiskError(error, path, 'stat');
+      if (mappedError.code === 'ENOENT') return false;
+      throw mappedError;
+    }
+  },
+
+  async makeDirectory(path) {
+    await mapped(path, 'make directory', fsPromises.mkdir(path, { recursive: true }));
+  },
+
+  async rename(from, to) {
+    await mapped(from, `rename to ${to}`, fsPromises.rename(from, to));
+  },
+
+  async removeFile(path) {
+    await mapped(path, 'remove file', fsPromises.unlink(path));
+  },
+
+  async removeTree(path) {
+    await mapped(path, 'remove tree', fsPromises.rm(path, { recursive: true, force: true }));
+  },
+
+  async syncDirectory(path) {
+    const handle = await mapped(path, 'open directory', fsPromises.open(path, 'r'));
+    try {
+      await mapped(path, 'sync directory', handle.sync());
+    } finally {
+      await handle.close();
+    }
+  },
+
+  async freeBytes(path) {
+    const statistics = await mapped(path, 'statfs', fsPromises.statfs(path));
+    return statistics.bavail * statistics.bsize;
+  },
+
+  lock: takeLock,
+};
+
+const flagsOfMode = { read: 'r', 'read-write': 'r+', create: 'wx+' } as const;
+
+async function openFile(path: string, mode: 'read' | 'read-write' | 'create'): Promise<DiskFile> {
+  // The plain descriptor and the callback functions: FileHandle's promises cost an append some ten microseconds more.
+  const descriptor = await new Promise<number>((resolve, reject) => {
+    fs.open(path, flagsOfMode[mode], 0o640, (error, opened) => {
+      if (error) reject(toDiskError(error, path, `open (${mode})`));
+      else resolve(opened);
+    });
+  });
+  return new NodeDiskFile(path, descriptor);
+}
+
+class NodeDiskFile implements DiskFile {
+  readonly path: string;
+  private readonly descriptor: number;
+  private closed = false;
+
+  constructor(path: string, descriptor: number) {
+    this.path = path;
+    this.descriptor = descriptor;
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    let done = 0;
+    while (done < target.length) {
+      const count = await this.run<number>('read', (callback) => {
+        fs.read(this.descriptor, target, done, target.length - done, position + done, callback);
+      });
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    let rest = buffers;
+    let at = position;
+    for (;;) {
+      const length = totalLength(rest);
+      if (length === 0) return;
+      const count = await this.run<number>('write', (callback) => {
+        const only = rest.length === 1 ? rest[0] : undefined;
+        if (only !== undefined) fs.write(this.descriptor, only, 0, only.length, at, callback);
+        else fs.writev(this.descriptor, rest as Uint8Array[], at, callback);
+      });
+      if (count === length) return;
+      // A short write: the next attempt either goes on or is told why it cannot.
+      rest = dropFront(rest, count);
+      at += count;
+    }
+  }
+
+  async datasync(): Promise<void> {
+    await this.run<void>('fdatasync', (callback) => {
+      fs.fdatasync(this.descriptor, callback);
+    });
+  }
+
+  async truncate(sizeBytes: number): Promise<void> {
+    await this.run<void>('truncate', (callback) => {
+      fs.ftruncate(this.descriptor, sizeBytes, callback);
+    });
+  }
+
+  async sizeBytes(): Promise<number> {
+    const status = await this.run<fs.Stats>('fstat', (callback) => {
+      fs.fstat(this.descriptor, callback);
+    });
+    return status.size;
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await new Promise<void>((resolve, reject) => {
+      fs.close(this.descriptor, (error) => {
+        if (error) reject(toDiskError(error, this.path, 'close'));
+        else resolve();
+      });
+    });
+  }
+
+  private run<Result>(
+    operation: string,
+    start: (callback: (error: NodeJS.ErrnoException | null, result?: Result) => void) => void,
+  ): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      // A closed descriptor's number may belong to another file by now.
+      if (this.closed) return reject(new DiskError('EOTHER', this.path, `${operation} on a closed file`));
+      start((error, result) => {
+        if (error) reject(toDiskError(error, this.path, operation));
+        else resolve(result as Result);
+      });
+    });
+  }
+}
+
+function totalLength(buffers: readonly Uint8Array[]): number {
+  let total = 0;
+  for (const buffer of buffers) total += buffer.length;
+  return total;
+}
+
+function dropFront(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = count;
+  for (const buffer of buffers) {
+    if (skip >= buffer.length) skip -= buffer.length;
+    else {
+      rest.push(buffer.subarray(skip));
+      skip = 0;
+    }
+  }
+  return rest;
+}
+
+/**
+ * Node has no file locks, and a file that holds a process id proves nothing: the number is used again after a restart,
+ * means nothing in another container that shares the volume, and is left behind by kill -9. LevelDB holds an fcntl lock
+ * on the LOCK file of an open database; the kernel gives it back when the process dies, however it dies, and it holds
+ * between containers on one volume. fcntl locks do not exclude within one process; LevelDB's table of the databases it
+ * has open does. So an empty database is the lock.
+ */
+async function takeLock(path: string): Promise<DiskLock> {
+  const database = new ClassicLevel(path, { writeBufferSize: 64 * 1024, cacheSize: 0 });
+  try {
+    await database.open();
+  } catch (error) {
+    const cause = (error as Error).cause as { code?: string; message?: string } | undefined;
+    const held = cause?.code === 'LEVEL_LOCKED' || /lock/i.test(cause?.message ?? '');
+    throw new DiskError(
+      held ? 'EBUSY' : 'EOTHER',
+      path,
+      held ? 'lock is held' : `lock: ${cause?.message ?? String(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return { release: () => database.close() };
+}
+
+const errorCodes: Readonly<Record<string, DiskErrorCode>> = {
+  ENOENT: 'ENOENT',
+  EEXIST: 'EEXIST',
+  ENOSPC: 'ENOSPC',
+  EDQUOT: 'ENOSPC',
+  EBUSY: 'EBUSY',
+  EIO: 'EIO',
+  EACCES: 'EACCES',
+  EPERM: 'EACCES',
+  EROFS: 'EACCES',
+};
+
+function toDiskError(error: unknown, path: string, operation: string): DiskError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new DiskError(errorCodes[code ?? ''] ?? 'EOTHER', path, `${operation}: ${message}`, { cause: error });
+}
+
+async function mapped<Result>(path: string, operation: string, pending: Promise<Result>): Promise<Result> {
+  try {
+    return await pending;
+  } catch (error) {
+    throw toDiskError(error, path, operation);
+  }
+}

@@ -1,0 +1,122 @@
+/** Settings that are right by themselves and wrong together. */
+import { formatBytes } from './units.js';
+import type { Configuration } from './settings.js';
+
+export interface Contradiction {
+  /** Keys of the settings, all of which the message names. */
+  readonly keys: readonly string[];
+  readonly message: string;
+}
+
+/** What an entry of the log takes besides the batch's own bytes: command header, frame header, padding, commit group. */
+export const entryOverheadBytes = 64 * 1024;
+
+const quantityRules: readonly {
+  readonly smaller: readonly [string, (configuration: Configuration) => number];
+  readonly larger: readonly [string, (configuration: Configuration) => number];
+  readonly slackBytes?: number;
+  /** `smaller` must fit into `larger` divided by this. */
+  readonly share?: number;
+  readonly because: string;
+}[] = [
+  {
+    smaller: ['limits.recordBytes', (c) => c.limits.recordBytes],
+    larger: ['limits.batchBytes', (c) => c.limits.batchBytes],
+    because: 'the largest record must fit into a batch',
+  },
+  {
+    smaller: ['limits.attributeBytesPerRecord', (c) => c.limits.attributeBytesPerRecord],
+    larger: ['limits.recordBytes', (c) => c.limits.recordBytes],
+    because: 'attributes are part of the record',
+  },
+  {
+    smaller: ['limits.batchBytes', (c) => c.limits.batchBytes],
+    larger: ['wal.segmentBytes', (c) => c.wal.segmentBytes],
+    share: 2,
+    slackBytes: entryOverheadBytes,
+    because: 'the largest batch must fit into half of a segment',
+  },
+  {
+    smaller: ['limits.batchBytes', (c) => c.limits.batchBytes],
+    larger: ['append.sessionInFlightBytes', (c) => c.append.sessionInFlightBytes],
+    because: 'the largest batch must be allowed in flight',
+  },
+  {
+    smaller: ['append.sessionInFlightBytes', (c) => c.append.sessionInFlightBytes],
+    larger: ['append.inFlightBytes', (c) => c.append.inFlightBytes],
+    because: 'one session must not be allowed more than the node',
+  },
+  {
+    smaller: ['append.sessionInFlightItems', (c) => c.append.sessionInFlightItems],
+    larger: ['append.inFlightItems', (c) => c.append.inFlightItems],
+    because: 'one session must not be allowed more than the node',
+  },
+  {
+    smaller: ['stateStore.flushBytes', (c) => c.stateStore.flushBytes],
+    larger: ['stateStore.dirtyBudgetBytes', (c) => c.stateStore.dirtyBudgetBytes],
+    because: 'a single store must be able to reach its threshold within the budget',
+  },
+];
+
+/** Everything that contradicts; empty when the configuration holds together. */
+export function findContradictions(configuration: Configuration): Contradiction[] {
+  const found: Contradiction[] = [];
+  for (const { smaller, larger, slackBytes = 0, share = 1, because } of quantityRules) {
+    const [smallerKey, smallerOf] = smaller;
+    const [largerKey, largerOf] = larger;
+    const [least, given] = [smallerOf(configuration) + slackBytes, largerOf(configuration)];
+    if (least <= given / share) continue;
+    const format = largerKey.endsWith('Bytes') ? formatBytes : String;
+    const slack = slackBytes === 0 ? '' : ` with ${formatBytes(slackBytes)} around it`;
+    found.push({
+      keys: [smallerKey, largerKey],
+      message: `${largerKey} (${format(given)}) is too small for ${smallerKey} (${format(smallerOf(configuration))})${slack}: ${because}`,
+    });
+  }
+  return [...found, ...listenContradictions(configuration), ...diskContradictions(configuration)];
+}
+
+function listenContradictions({ host, port, httpPort, security }: Configuration): Contradiction[] {
+  const found: Contradiction[] = [];
+  if (httpPort !== undefined && port !== 0 && httpPort === port) {
+    found.push({
+      keys: ['port', 'httpPort'],
+      message: `port and httpPort are both ${port}: gRPC and HTTP need one each`,
+    });
+  }
+  if (httpPort === undefined && port === 65_535) {
+    found.push({
+      keys: ['port', 'httpPort'],
+      message: 'port is 65535, and httpPort, not set, would be 65536: set httpPort',
+    });
+  }
+  if (!isLoopback(host) && !security.allowInsecureListen) {
+    found.push({
+      keys: ['host', 'security.allowInsecureListen'],
+      message:
+        `host ${host} is reachable from other machines, and security.allowInsecureListen is not true: there is no ` +
+        'encryption and no authentication yet, so whoever reaches the port can read, write and delete everything. ' +
+        'Listen on 127.0.0.1, or set security.allowInsecureListen when the network keeps others out',
+    });
+  }
+  return found;
+}
+
+function diskContradictions({ disk, stateStore }: Configuration): Contradiction[] {
+  const least = stateStore.dirtyBudgetBytes;
+  if (disk.lowWaterMarkBytes === 0 || disk.lowWaterMarkBytes >= least) return [];
+  return [
+    {
+      keys: ['disk.lowWaterMarkBytes', 'stateStore.dirtyBudgetBytes'],
+      message:
+        `disk.lowWaterMarkBytes (${formatBytes(disk.lowWaterMarkBytes)}) is smaller than stateStore.dirtyBudgetBytes ` +
+        `(${formatBytes(least)}): a full disk must leave room to flush everything. 0 turns the mark off`,
+    },
+  ];
+}
+
+/** Whether only this machine can connect to an address. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
+}

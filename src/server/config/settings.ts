@@ -1,0 +1,323 @@
+/**
+ * Every setting of a node, once. The configuration file, the flags, the environment variables, docs/configuration.md and
+ * the type {@link Configuration} all come from this table.
+ */
+import { addresses, bytes, durationMs, flag, integer, oneOf, optionalInteger, text } from './setting.js';
+import type { Setting } from './setting.js';
+
+const kib = 2 ** 10;
+const mib = 2 ** 20;
+const gib = 2 ** 30;
+const tib = 2 ** 40;
+const secondMs = 1000;
+const minuteMs = 60 * secondMs;
+const dayMs = 24 * 60 * minuteMs;
+
+export const settings = {
+  nodeId: integer({
+    default: 1,
+    min: 1,
+    max: 65_535,
+    description: 'Number of the node in its cluster. A data directory belongs to one node id for good.',
+  }),
+  nodeName: text({
+    default: '',
+    lengthMax: 128,
+    defaultText: 'node-<nodeId>',
+    description: 'Name of the node in status, logs and metrics.',
+  }),
+  zone: text({
+    default: 'default',
+    lengthMax: 128,
+    description: 'Failure domain of the node: replicas of a partition are spread over zones.',
+  }),
+  dataDir: text({
+    default: 'data',
+    min: 1,
+    lengthMax: 1024,
+    description: 'Directory of everything the node stores. Relative paths start at the working directory.',
+  }),
+  host: text({
+    default: '127.0.0.1',
+    min: 1,
+    description: 'Address that gRPC and HTTP listen on. Beyond loopback see security.allowInsecureListen.',
+  }),
+  port: integer({ default: 7400, min: 0, max: 65_535, description: 'Port of gRPC; 0 takes any free one.' }),
+  httpPort: optionalInteger({
+    default: undefined,
+    min: 0,
+    max: 65_535,
+    defaultText: 'port + 1',
+    description: 'Port of HTTP (metrics and health); 0 takes any free one.',
+  }),
+  advertisedAddresses: addresses({
+    default: [],
+    defaultText: 'the listen address',
+    description: 'Addresses that clients are told to connect to, where they differ from the listen address.',
+  }),
+  partitions: integer({
+    default: 8,
+    min: 1,
+    max: 1024,
+    description: 'Number of stream partitions. Fixed when the data directory is made.',
+  }),
+  security: {
+    allowInsecureListen: flag({
+      default: false,
+      description:
+        'Allows a listen address beyond loopback although there is no encryption and no authentication: whoever reaches the port can read, write and delete everything.',
+    }),
+  },
+  limits: {
+    recordBytes: bytes({
+      default: mib,
+      min: kib,
+      max: 64 * mib,
+      description: 'Encoded bytes of one record.',
+    }),
+    batchBytes: bytes({
+      default: 8 * mib,
+      min: kib,
+      max: 64 * mib,
+      description: 'Bytes of one batch, encoded and uncompressed.',
+    }),
+    batchRecords: integer({ default: 10_000, min: 1, max: 1_000_000, description: 'Records of one batch.' }),
+    attributesPerRecord: integer({ default: 64, min: 0, max: 10_000, description: 'Attributes of one record.' }),
+    attributeBytesPerRecord: bytes({
+      default: 16 * kib,
+      min: 0,
+      max: mib,
+      description: 'Bytes of keys and values of the attributes of one record.',
+    }),
+    pageRecords: integer({ default: 10_000, min: 1, max: 100_000, description: 'Records of one page of a read.' }),
+    streams: integer({ default: 20_000, min: 1, max: 10_000_000, description: 'Streams that the node holds.' }),
+    producersPerStream: integer({
+      default: 10_000,
+      min: 1,
+      max: 10_000_000,
+      description: 'Producers of one stream whose position is remembered.',
+    }),
+  },
+  append: {
+    inFlightBytes: bytes({
+      default: 64 * mib,
+      min: kib,
+      max: 16 * gib,
+      description: 'Bytes of appends that the node has taken and not yet answered. More is refused with QUEUE_FULL.',
+    }),
+    inFlightItems: integer({
+      default: 8192,
+      min: 1,
+      max: 1_000_000,
+      description: 'Number of appends that the node has taken and not yet answered. More is refused with QUEUE_FULL.',
+    }),
+    sessionInFlightBytes: bytes({
+      default: 16 * mib,
+      min: kib,
+      max: gib,
+      description:
+        'Bytes in flight of one append session. Above it the session is not read from: HTTP/2 holds the client back.',
+    }),
+    sessionInFlightItems: integer({
+      default: 1024,
+      min: 1,
+      max: 100_000,
+      description: 'Appends in flight of one append session. Above it the session is not read from.',
+    }),
+  },
+  read: {
+    inFlightBytes: bytes({
+      default: 96 * mib,
+      min: kib,
+      max: 16 * gib,
+      description: 'Bytes of pages being read or on their way to clients, by their max_bytes. Further reads wait.',
+    }),
+    waitingItems: integer({
+      default: 1000,
+      min: 0,
+      max: 1_000_000,
+      description: 'Reads that may wait for read.inFlightBytes. More are refused with QUEUE_FULL.',
+    }),
+    tailBytes: bytes({
+      default: 256 * kib,
+      min: kib,
+      max: 64 * mib,
+      description:
+        'Largest message of a tail, and so the memory that a slow reader costs. One larger record still passes, alone.',
+    }),
+    tails: integer({
+      default: 1000,
+      min: 0,
+      max: 1_000_000,
+      description: 'Tails at the same time. More are refused with QUEUE_FULL.',
+    }),
+    tailKeepaliveMs: durationMs({
+      default: 10 * secondMs,
+      min: 100,
+      max: 10 * minuteMs,
+      description: 'How often a tail without news gets a sign of life.',
+    }),
+  },
+  wal: {
+    segmentBytes: bytes({
+      default: 64 * mib,
+      min: mib,
+      max: gib,
+      multipleOf: 4 * kib,
+      description: 'Size of a segment file of the write-ahead log. The largest batch must fit into half of it.',
+    }),
+    cacheBytes: bytes({
+      default: 48 * mib,
+      min: mib,
+      max: 16 * gib,
+      description: 'Recent entries kept in memory, of all partitions together.',
+    }),
+    spareSegments: integer({
+      default: 2,
+      min: 0,
+      max: 64,
+      description: 'Segment files made or kept in advance, so that an append never waits for one.',
+    }),
+  },
+  stateStore: {
+    dirtyBudgetBytes: bytes({
+      default: 96 * mib,
+      min: mib,
+      max: 64 * gib,
+      description: 'Unflushed bytes of all state stores together; the fullest is flushed above it.',
+    }),
+    flushBytes: bytes({
+      default: 32 * mib,
+      min: 64 * kib,
+      max: 16 * gib,
+      description: 'Unflushed bytes of one state store at which it is flushed.',
+    }),
+    flushAgeMs: durationMs({
+      default: 10 * secondMs,
+      min: 100,
+      max: dayMs,
+      description: 'Age of the oldest unflushed write at which a state store is flushed.',
+    }),
+    blockCacheBytes: bytes({
+      default: 256 * kib,
+      min: 0,
+      max: 16 * gib,
+      description: 'Block cache of each database of a state store.',
+    }),
+  },
+  trim: {
+    mode: oneOf(['persisted', 'none'], {
+      default: 'persisted',
+      description:
+        'What lets log entries go while there is no snapshot repository: what the node has flushed (one node alone), or nothing.',
+    }),
+  },
+  retention: {
+    checkIntervalMs: durationMs({
+      default: 10 * secondMs,
+      min: 100,
+      max: dayMs,
+      description: 'How often streams are checked for records that retention lets go.',
+    }),
+  },
+  producers: {
+    expiryMs: durationMs({
+      default: 7 * dayMs,
+      min: minuteMs,
+      max: 3650 * dayMs,
+      description: 'How long after its last append a producer is remembered when none of its records is retained.',
+    }),
+  },
+  disk: {
+    lowWaterMarkBytes: bytes({
+      default: 512 * mib,
+      min: 0,
+      max: 64 * tib,
+      description:
+        'Free bytes below which appends are refused with DISK_FULL, until a quarter more is free again. Must leave room to flush and trim.',
+    }),
+    checkIntervalMs: durationMs({
+      default: secondMs,
+      min: 100,
+      max: 10 * minuteMs,
+      description: 'How often the free space is looked at.',
+    }),
+  },
+  grpc: {
+    maxConcurrentStreams: integer({
+      default: 4096,
+      min: 1,
+      max: 1_000_000,
+      description: 'Calls at the same time on one connection.',
+    }),
+    keepaliveMs: durationMs({
+      default: 30 * secondMs,
+      min: secondMs,
+      max: dayMs,
+      description: 'How often a silent connection is probed.',
+    }),
+    keepaliveTimeoutMs: durationMs({
+      default: 20 * secondMs,
+      min: secondMs,
+      max: 10 * minuteMs,
+      description: 'How long after a probe an answer may take before the connection is closed.',
+    }),
+  },
+  shutdown: {
+    drainMs: durationMs({
+      default: 10 * secondMs,
+      min: 0,
+      max: 10 * minuteMs,
+      description: 'How long a stopping node waits for the calls in flight before it cancels them.',
+    }),
+  },
+  log: {
+    level: oneOf(['debug', 'info', 'warn', 'error'], { default: 'info', description: 'Least level that is logged.' }),
+    format: oneOf(['json', 'text'], { default: 'json', description: 'One JSON object a line, or lines for people.' }),
+  },
+} as const satisfies SettingTree;
+
+interface SettingTree {
+  readonly [key: string]: Setting<unknown> | SettingTree;
+}
+
+type ValuesOf<Tree> = {
+  readonly [Key in keyof Tree]: Tree[Key] extends Setting<infer Value> ? Value : ValuesOf<Tree[Key]>;
+};
+
+/** The settings in force. Paths of keys are those of the table: `configuration.wal.segmentBytes`. */
+export type Configuration = ValuesOf<typeof settings>;
+
+/** A setting with its names in all sources. */
+export interface SettingEntry {
+  /** `wal.segmentBytes` */
+  readonly key: string;
+  /** `--wal-segment-bytes` */
+  readonly flag: string;
+  /** `LOGBOOM_WAL_SEGMENT_BYTES` */
+  readonly variable: string;
+  readonly setting: Setting<unknown>;
+}
+
+function isSetting(node: Setting<unknown> | SettingTree): node is Setting<unknown> {
+  return 'schema' in node;
+}
+
+function entriesOf(tree: SettingTree, prefix: string): SettingEntry[] {
+  return Object.entries(tree).flatMap(([name, node]) => {
+    const key = `${prefix}${name}`;
+    if (!isSetting(node)) return entriesOf(node, `${key}.`);
+    const words = key.replaceAll('.', '-').replaceAll(/([A-Z])/g, '-$1');
+    return [
+      {
+        key,
+        flag: `--${words.toLowerCase()}`,
+        variable: `LOGBOOM_${words.toUpperCase().replaceAll('-', '_')}`,
+        setting: node,
+      },
+    ];
+  });
+}
+
+/** The table as a list, in its order. */
+export const settingEntries: readonly SettingEntry[] = entriesOf(settings, '');

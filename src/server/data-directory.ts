@@ -1,0 +1,227 @@
+/**
+ * The directory of a node.
+ *
+ * ```
+ * DIR/node.json     identity, written once, before anything else; never changed
+ * DIR/lock          held by the process that uses the directory
+ * DIR/holder.json   which process that is, for messages only; may be stale
+ * DIR/wal/          write-ahead log
+ * DIR/partitions/   state stores
+ * ```
+ *
+ * Invariant: whatever else is in the directory was written by the identity in node.json. The first start writes it through
+ * {@link replaceFile} and syncs the parents before the directory is handed out, so that a crash leaves a directory
+ * without node.json and without data, or one with node.json; data without node.json is not a crash but damage.
+ */
+import { LogboomError } from '../base/errors.js';
+import { asNodeId } from '../base/ids.js';
+import { isDiskError, replaceFile } from '../base/ports/disk.js';
+import { nextIdentity } from '../base/ports/random.js';
+import type { NodeId } from '../base/ids.js';
+import type { Disk, DiskLock } from '../base/ports/disk.js';
+import type { Environment } from '../base/ports/environment.js';
+
+/** Newest layout that this build reads and the one it writes. */
+const formatVersion = 1;
+
+export interface NodeIdentity {
+  /** 14 hexadecimal digits. */
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  /** New on every fresh directory; 14 hexadecimal digits. */
+  readonly incarnation: string;
+  readonly partitionCount: number;
+  readonly createdUnixMs: number;
+}
+
+export interface DataDirectory {
+  readonly path: string;
+  readonly identity: NodeIdentity;
+  /** Whether this start made the directory. */
+  readonly isNew: boolean;
+  release(): Promise<void>;
+}
+
+export interface DataDirectoryOptions {
+  /** Absolute. */
+  readonly path: string;
+  readonly nodeId: NodeId;
+  readonly partitionCount: number;
+  /** Who will hold the lock, for the message that others get. */
+  readonly holder: { readonly pid: number; readonly hostname: string };
+}
+
+type Parts = Pick<Environment, 'disk' | 'random' | 'clock' | 'crc32'>;
+
+/**
+ * Locks the directory, making it when it is absent, and checks that it is this node's.
+ *
+ * @throws LogboomError DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH, or DATA_CORRUPT when node.json is damaged
+ */
+export async function openDataDirectory(environment: Parts, options: DataDirectoryOptions): Promise<DataDirectory> {
+  const { disk } = environment;
+  const { path } = options;
+  const parent = path.slice(0, path.lastIndexOf('/')) || '/';
+  if (!(await disk.exists(path))) {
+    await disk.makeDirectory(path);
+    await disk.syncDirectory(parent);
+  }
+  const lock = await takeLock(disk, path);
+  try {
+    const stored = await readIdentity(environment, path);
+    if (stored) checkIdentity(stored, options);
+    else await checkEmpty(disk, path);
+    const identity = stored ?? (await writeIdentity(environment, options));
+    await makeSubdirectories(disk, path);
+    await writeHolder(environment, options);
+    return { path, identity, isNew: stored === undefined, release: () => lock.release() };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function makeSubdirectories(disk: Disk, path: string): Promise<void> {
+  const missing: string[] = [];
+  for (const name of ['wal', 'partitions']) if (!(await disk.exists(`${path}/${name}`))) missing.push(name);
+  if (missing.length === 0) return;
+  for (const name of missing) await disk.makeDirectory(`${path}/${name}`);
+  await disk.syncDirectory(path);
+}
+
+async function takeLock(disk: Disk, path: string): Promise<DiskLock> {
+  try {
+    return await disk.lock(`${path}/lock`);
+  } catch (error) {
+    if (!isDiskError(error, 'EBUSY')) throw error;
+    const holder = await readHolder(disk, path);
+    const who = holder ? `process ${holder.pid} on ${holder.hostname}` : 'another process';
+    throw new LogboomError(
+      'DATA_DIRECTORY_LOCKED',
+      `the data directory ${path} is in use by ${who}: stop it, or choose another directory (dataDir)`,
+      { facts: { directory: path, ...(holder ? { pid: holder.pid, hostname: holder.hostname } : {}) }, cause: error },
+    );
+  }
+}
+
+async function readHolder(disk: Disk, path: string): Promise<{ pid: number; hostname: string } | undefined> {
+  try {
+    const holder = parseObject(await disk.readFile(`${path}/holder.json`));
+    const { pid, hostname } = holder;
+    return typeof pid === 'number' && typeof hostname === 'string' ? { pid, hostname } : undefined;
+  } catch {
+    // Only for the message: the lock, not this file, says that the directory is in use.
+    return undefined;
+  }
+}
+
+async function writeHolder({ disk, clock }: Parts, { path, holder }: DataDirectoryOptions): Promise<void> {
+  try {
+    await replaceFile(disk, `${path}/holder.json`, encode({ ...holder, startedUnixMs: Math.floor(clock.wallMs()) }));
+  } catch (error) {
+    // A full disk must not keep a node from starting to serve reads.
+    if (!isDiskError(error, 'ENOSPC')) throw error;
+  }
+}
+
+async function checkEmpty(disk: Disk, path: string): Promise<void> {
+  const expected = new Set(['lock', 'node.json.new', 'holder.json', 'holder.json.new', 'lost+found']);
+  const others = (await disk.list(path)).filter((name) => !expected.has(name));
+  if (others.length === 0) return;
+  throw new LogboomError(
+    'DATA_DIRECTORY_MISMATCH',
+    `${path} has no node.json and is not empty (it holds ${others.slice(0, 3).join(', ')}): it is no data directory, or ` +
+      'node.json was lost. Choose an empty directory (dataDir), or restore node.json',
+    { facts: { directory: path } },
+  );
+}
+
+async function readIdentity({ disk, crc32 }: Parts, path: string): Promise<NodeIdentity | undefined> {
+  const file = `${path}/node.json`;
+  if (!(await disk.exists(file))) return undefined;
+  const damaged = (problem: string): LogboomError =>
+    new LogboomError('DATA_CORRUPT', `${file} is damaged: ${problem}. Restore it, or replace the node`, {
+      facts: { file },
+    });
+  let content: Record<string, unknown>;
+  try {
+    content = parseObject(await disk.readFile(file));
+  } catch (error) {
+    if (isDiskError(error)) throw error;
+    throw damaged('it is not a JSON object');
+  }
+  const { crc32: stored, ...fields } = content;
+  const { formatVersion: version } = fields;
+  // Before the checksum: a newer format may compute it in another way.
+  if (typeof version === 'number' && version > formatVersion) {
+    throw new LogboomError(
+      'DATA_DIRECTORY_MISMATCH',
+      `${path} was written in format ${version}, and this build reads up to ${formatVersion}: run a newer Logboom on it, ` +
+        'or choose another directory (dataDir)',
+      { facts: { directory: path, format_version: version, format_version_max: formatVersion } },
+    );
+  }
+  if (stored !== checksum(crc32, fields)) throw damaged('its checksum does not fit');
+  const { clusterId, nodeId, incarnation, partitionCount, createdUnixMs } = fields;
+  if (
+    typeof clusterId !== 'string' ||
+    typeof nodeId !== 'number' ||
+    typeof incarnation !== 'string' ||
+    typeof partitionCount !== 'number' ||
+    typeof createdUnixMs !== 'number'
+  ) {
+    throw damaged('a field is missing');
+  }
+  return { clusterId, nodeId: asNodeId(nodeId), incarnation, partitionCount, createdUnixMs };
+}
+
+function checkIdentity(identity: NodeIdentity, { path, nodeId, partitionCount }: DataDirectoryOptions): void {
+  if (identity.nodeId !== nodeId) {
+    throw new LogboomError(
+      'DATA_DIRECTORY_MISMATCH',
+      `${path} belongs to node ${identity.nodeId}, and nodeId is ${nodeId}: set nodeId to ${identity.nodeId}, or choose ` +
+        'another directory (dataDir)',
+      { facts: { directory: path, stored_node_id: identity.nodeId, node_id: nodeId } },
+    );
+  }
+  if (identity.partitionCount !== partitionCount) {
+    throw new LogboomError(
+      'DATA_DIRECTORY_MISMATCH',
+      `${path} was made with ${identity.partitionCount} partitions, and partitions is ${partitionCount}: the number is ` +
+        `fixed. Set partitions to ${identity.partitionCount}, or choose another directory (dataDir)`,
+      { facts: { directory: path, stored_partitions: identity.partitionCount, partitions: partitionCount } },
+    );
+  }
+}
+
+async function writeIdentity(environment: Parts, options: DataDirectoryOptions): Promise<NodeIdentity> {
+  const { disk, random, clock, crc32 } = environment;
+  const hex = (identity: number): string => identity.toString(16).padStart(14, '0');
+  const identity: NodeIdentity = {
+    clusterId: hex(nextIdentity(random)),
+    nodeId: options.nodeId,
+    incarnation: hex(nextIdentity(random)),
+    partitionCount: options.partitionCount,
+    createdUnixMs: Math.floor(clock.wallMs()),
+  };
+  const fields = { formatVersion, ...identity };
+  await replaceFile(disk, `${options.path}/node.json`, encode({ ...fields, crc32: checksum(crc32, fields) }));
+  return identity;
+}
+
+/** Over the compact JSON of the fields in alphabetical order, so that formatting by hand does no harm. */
+function checksum(crc32: Parts['crc32'], fields: Record<string, unknown>): string {
+  const sorted = Object.keys(fields).toSorted();
+  const text = JSON.stringify(sorted.map((name) => [name, fields[name]]));
+  return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, '0');
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not an object');
+  return value as Record<string, unknown>;
+}

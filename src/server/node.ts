@@ -1,0 +1,397 @@
+/** A node: everything put together, started and stopped in order. */
+import { setMaxListeners } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { LogboomError } from '../base/errors.js';
+import { asNodeId } from '../base/ids.js';
+import { isDiskError } from '../base/ports/disk.js';
+import { sleep } from '../base/ports/clock.js';
+import { PartitionManager } from '../partition/index.js';
+import { RetentionTask } from '../partition/retention-task.js';
+import { makeLogger } from './adapters/pino-logger.js';
+import { nodeEnvironmentParts } from './adapters/node-environment.js';
+import { PromMetrics } from './adapters/prom-metrics.js';
+import { ZstdCompressor } from './adapters/zstd-compressor.js';
+import { shuttingDown } from './admission.js';
+import { openDataDirectory } from './data-directory.js';
+import { DiskWatch } from './disk-watch.js';
+import { Health } from './health.js';
+import { HttpServer } from './http-server.js';
+import { formatAddress } from './listen.js';
+import { initialSlotPartitions, partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
+import { ReplayReporter } from './replay-reporter.js';
+import { NodeServices } from './services/index.js';
+import type { Environment } from '../base/ports/environment.js';
+import type { Logger } from '../base/ports/logger.js';
+import type { StreamsResult, StreamsStateMachine } from '../streams/index.js';
+import type { Configuration } from './config/index.js';
+import type { DataDirectory, NodeIdentity } from './data-directory.js';
+import type { NodeFacts } from './services/cluster-service.js';
+
+/** How long clients that were asked to leave may take before their connections are closed. */
+const leaveMs = 500;
+
+type Manager = PartitionManager<StreamsResult, StreamsStateMachine>;
+
+export interface StartOptions {
+  /** Standard error when it is not given. */
+  readonly logger?: Logger;
+  /** Called when the node must not go on: its WAL has failed. Ends the process with code 1 when it is not given. */
+  readonly onFatal?: (error: Error) => void;
+  /** Replaces parts of the environment; for tests. */
+  readonly environment?: Partial<Environment>;
+}
+
+export interface RunningNode {
+  readonly addresses: {
+    /** `HOST:PORT` of gRPC. */
+    readonly grpc: string;
+    /** `http://HOST:PORT` of metrics and health. */
+    readonly http: string;
+    /** What clients are told. */
+    readonly advertised: readonly string[];
+  };
+  readonly name: string;
+  readonly version: string;
+  readonly identity: NodeIdentity;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  readonly isNewDirectory: boolean;
+  /** What the start took, all in all. */
+  readonly startMs: number;
+  readonly replayedEntries: number;
+  /** Health NOT_SERVING, nothing new is taken, tails end, what is in flight is answered. Resolves when it is. */
+  drain(): Promise<void>;
+  /** Drains, flushes, closes, and releases the data directory. */
+  stop(): Promise<void>;
+}
+
+const version = readVersion();
+
+function readVersion(): string {
+  // The same from src/server and dist/server.
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/**
+ * Starts a node: lock, identity, partitions, listeners, health SERVING. What was started is stopped again when a later
+ * step fails.
+ *
+ * @throws LogboomError CONFIGURATION_INVALID, DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH, WAL_CORRUPT,
+ * STATE_STORE_CORRUPT, ADDRESS_IN_USE
+ */
+export async function startNode(configuration: Configuration, options: StartOptions = {}): Promise<RunningNode> {
+  const node = new Node(configuration, options);
+  try {
+    await node.start();
+    return node;
+  } catch (error) {
+    await node.abandon();
+    throw error;
+  }
+}
+
+class Node implements RunningNode {
+  readonly version = version;
+  readonly name: string;
+  readonly dataDirectory: string;
+  addresses = { grpc: '', http: '', advertised: [] as readonly string[] };
+  startMs = 0;
+  readonly #configuration: Configuration;
+  readonly #options: StartOptions;
+  readonly #environment: Environment;
+  readonly #metrics: PromMetrics;
+  readonly #compressor = new ZstdCompressor();
+  readonly #replay: ReplayReporter;
+  /** What stops each part that was started, in the order of the starts. */
+  readonly #stops: (() => Promise<void> | void)[] = [];
+  readonly #drain = new AbortController();
+  readonly #startedUnixMs: number;
+  #directory: DataDirectory | undefined;
+  #manager: Manager | undefined;
+  #services: NodeServices | undefined;
+  #diskWatch: DiskWatch | undefined;
+  #health: Health | undefined;
+  #draining: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(configuration: Configuration, options: StartOptions) {
+    this.#configuration = configuration;
+    this.#options = options;
+    // Every session and every tail listens to it; Node would take more than ten listeners for a leak.
+    setMaxListeners(0, this.#drain.signal);
+    this.name = configuration.nodeName === '' ? `node-${configuration.nodeId}` : configuration.nodeName;
+    this.dataDirectory = path.resolve(configuration.dataDir);
+    this.#metrics = new PromMetrics();
+    const logger = options.logger ?? makeLogger(configuration.log);
+    this.#environment = {
+      ...nodeEnvironmentParts,
+      compressor: this.#compressor,
+      metrics: this.#metrics,
+      logger: logger.child({ node: this.name }),
+      ...options.environment,
+    };
+    this.#startedUnixMs = Math.floor(this.#environment.clock.wallMs());
+    this.#replay = new ReplayReporter(this.#environment);
+  }
+
+  get identity(): NodeIdentity {
+    return this.#opened(this.#directory).identity;
+  }
+
+  get isNewDirectory(): boolean {
+    return this.#opened(this.#directory).isNew;
+  }
+
+  get replayedEntries(): number {
+    return this.#replay.entries;
+  }
+
+  async start(): Promise<void> {
+    const { clock, logger } = this.#environment;
+    const startedMs = clock.monotonicMs();
+    this.#stops.push(
+      () => this.#metrics.close(),
+      () => this.#compressor.stop(),
+    );
+    await this.#openDirectory();
+    const manager = await this.#openPartitions();
+    const services = await this.#startServices(manager);
+    await this.#listen(services);
+    this.startMs = clock.monotonicMs() - startedMs;
+    this.#health?.setPhase('serving');
+    logger.info('the node serves', {
+      grpc: this.addresses.grpc,
+      http: this.addresses.http,
+      dataDirectory: this.dataDirectory,
+      version,
+      clusterId: this.identity.clusterId,
+      startMs: Math.round(this.startMs),
+      replayedEntries: this.replayedEntries,
+    });
+  }
+
+  /** Gives back what a start that failed has taken; nothing was acknowledged, so nothing is drained. */
+  async abandon(): Promise<void> {
+    // What fails here was logged; the caller is to hear why the start failed.
+    await this.#stopAll().catch(() => {});
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= this.#runDrain();
+    return this.#draining;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#runStop();
+    return this.#stopping;
+  }
+
+  async #openDirectory(): Promise<void> {
+    const { nodeId, partitions } = this.#configuration;
+    const directory = await openDataDirectory(this.#environment, {
+      path: this.dataDirectory,
+      nodeId: asNodeId(nodeId),
+      partitionCount: partitions,
+      holder: { pid: process.pid, hostname: hostname() },
+    }).catch((error: unknown) => {
+      throw this.#directoryError(error);
+    });
+    this.#directory = directory;
+    this.#stops.push(() => directory.release());
+  }
+
+  /** What the file system says, in terms of the setting. */
+  #directoryError(error: unknown): unknown {
+    if (!isDiskError(error)) return error;
+    const reason = error.code === 'ENOSPC' ? 'DISK_FULL' : 'CONFIGURATION_INVALID';
+    return new LogboomError(
+      reason,
+      `the data directory ${this.dataDirectory} cannot be used: ${error.message}. Make it a directory that this user may ` +
+        'write to, or choose another one (dataDir)',
+      { facts: { directory: this.dataDirectory, code: error.code }, cause: error },
+    );
+  }
+
+  async #openPartitions(): Promise<Manager> {
+    const { identity } = this.#opened(this.#directory);
+    const options = partitionManagerOptions(this.#configuration, identity.nodeId, this.#environment.disk, (progress) =>
+      this.#replay.report(progress),
+    );
+    const manager = await PartitionManager.open(this.#environment, options, this.dataDirectory);
+    this.#replay.finish();
+    this.#manager = manager;
+    this.#stops.push(() => manager.stop());
+    void manager.failed.then((error) => this.#onFatal(error));
+    return manager;
+  }
+
+  async #startServices(manager: Manager): Promise<NodeServices> {
+    const { disk } = this.#configuration;
+    const partitions = {
+      slotPartitions: initialSlotPartitions(this.#configuration.partitions),
+      partitionIds: manager.partitionIds,
+      replicaOf: (id: Parameters<Manager['replicaOf']>[0]) => manager.replicaOf(id),
+    };
+    const services = new NodeServices({
+      environment: this.#environment,
+      configuration: this.#configuration,
+      partitions,
+      drain: this.#drain.signal,
+      nodeFacts: () => this.#facts(),
+    });
+    this.#services = services;
+    const diskWatch = new DiskWatch(this.#environment, services.admission, { directory: this.dataDirectory, ...disk });
+    this.#diskWatch = diskWatch;
+    await diskWatch.run();
+    this.#stops.push(() => diskWatch.stop());
+    for (const replica of manager.replicas) {
+      const retention = new RetentionTask(this.#environment, replica, {
+        checkIntervalMs: this.#configuration.retention.checkIntervalMs,
+        limits: streamsLimitsOf(this.#configuration),
+      });
+      retention.run();
+      this.#stops.push(() => retention.stop());
+    }
+    return services;
+  }
+
+  async #listen(services: NodeServices): Promise<void> {
+    const { host, port, httpPort, advertisedAddresses } = this.#configuration;
+    const { clock, logger } = this.#environment;
+    const health = new Health({
+      clock,
+      replicas: () => this.#observedReplicas(),
+      degraded: () => (this.#state() === 'ok' ? undefined : this.#state()),
+      onChange: (ready) => {
+        services.grpc.setServing(ready);
+        logger.info('readiness has changed', { ready, reasons: health.readiness.reasons });
+      },
+    });
+    this.#health = health;
+    health.run();
+    this.#stops.push(() => health.stop());
+    const http = new HttpServer({
+      host,
+      port: httpPort ?? (port === 0 ? 0 : port + 1),
+      health,
+      logger,
+      metricsText: () => this.#metrics.text(),
+    });
+    // Before gRPC: a load balancer asks for readiness first.
+    const boundHttpPort = await http.run();
+    this.#stops.push(() => http.stop());
+    const boundPort = await services.grpc.run();
+    this.#stops.push(() => services.grpc.stop());
+    const listening = formatAddress(host, boundPort);
+    this.addresses = {
+      grpc: listening,
+      http: `http://${formatAddress(host, boundHttpPort)}`,
+      advertised: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, boundPort)],
+    };
+  }
+
+  async #runDrain(): Promise<void> {
+    const { clock, logger } = this.#environment;
+    const services = this.#opened(this.#services);
+    const timeoutMs = this.#configuration.shutdown.drainMs;
+    logger.info('the node drains', { timeoutMs });
+    this.#health?.setPhase('draining');
+    void services.admission.close();
+    this.#drain.abort(shuttingDown());
+    const left = services.grpc.drain();
+    const timeout = new AbortController();
+    const ended = services.calls.close().then(() => timeout.abort());
+    await sleep(clock, timeoutMs, timeout.signal);
+    if (!timeout.signal.aborted) {
+      logger.warn('calls are cancelled: they did not end in time', { timeoutMs });
+      services.calls.abortAll();
+      await ended;
+    }
+    const leaving = new AbortController();
+    void left.then(() => leaving.abort());
+    await sleep(clock, leaveMs, leaving.signal);
+    await this.#manager?.drain(timeoutMs);
+  }
+
+  async #runStop(): Promise<void> {
+    await this.drain();
+    await this.#stopAll();
+    this.#environment.logger.info('the node has stopped', { dataDirectory: this.dataDirectory });
+  }
+
+  /** Last started, first stopped. All of them, also when one fails; the first failure is told. */
+  async #stopAll(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const stop of this.#stops.splice(0).toReversed()) {
+      try {
+        await stop();
+      } catch (error) {
+        failures.push(error);
+        this.#environment.logger.error('a part of the node did not stop cleanly', { error });
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #onFatal(error: Error): void {
+    this.#environment.logger.error(
+      'the write-ahead log has failed: the node ends at once, and does not trust what it reads back',
+      {
+        error,
+      },
+    );
+    if (this.#options.onFatal) this.#options.onFatal(error);
+    else process.exit(1);
+  }
+
+  *#observedReplicas(): Iterable<ReturnType<typeof observe>> {
+    for (const { status } of this.#manager?.replicas ?? []) yield observe(status);
+  }
+
+  #state(): string {
+    if (this.#drain.signal.aborted) return 'draining';
+    if (this.#diskWatch?.isFull) return 'disk full: free space is below disk.lowWaterMarkBytes, appends are refused';
+    return this.#manager?.appendsRefused()?.message ?? 'ok';
+  }
+
+  #facts(): NodeFacts {
+    const manager = this.#opened(this.#manager);
+    return {
+      identity: this.identity,
+      name: this.name,
+      version,
+      startedUnixMs: this.#startedUnixMs,
+      dataDirectory: this.dataDirectory,
+      advertisedAddresses: this.addresses.advertised,
+      diskFreeBytes: this.#diskWatch?.freeBytes ?? 0,
+      walStats: manager.walStats,
+      memoryRssBytes: process.memoryUsage.rss(),
+      state: this.#state(),
+    };
+  }
+
+  #opened<Part>(part: Part | undefined): Part {
+    if (part === undefined) throw new Error('the node has not started');
+    return part;
+  }
+}
+
+function observe(status: Manager['replicas'][number]['status']): {
+  partitionId: typeof status.partitionId;
+  commitLsn: typeof status.commitLsn;
+  appliedLsn: typeof status.appliedLsn;
+  hasLeader: boolean;
+  fault: string | undefined;
+} {
+  const { partitionId, commitLsn, appliedLsn, leader, fault } = status;
+  return { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, fault };
+}
+
+/** Where others reach a node that listens everywhere. */
+function reachable(host: string, port: number): string {
+  const everywhere = ['0.0.0.0', '::', '[::]'].includes(host);
+  return formatAddress(everywhere ? hostname() : host, port);
+}

@@ -1,0 +1,90 @@
+/** From settings to the options of the layers below. */
+import { assert } from '../base/assert.js';
+import { asPartitionId } from '../base/ids.js';
+import { aloneOn } from '../partition/index.js';
+import { defaultStateStoreSizes, LevelDbProvider } from '../state-store/index.js';
+import { StreamsStateMachine, defaultStreamsLimits } from '../streams/index.js';
+import { defaultWalOptions } from '../wal/index.js';
+import { entryOverheadBytes } from './config/contradictions.js';
+import type { NodeId, PartitionId } from '../base/ids.js';
+import type { Disk } from '../base/ports/disk.js';
+import type { PartitionManagerOptions } from '../partition/index.js';
+import type { StreamsLimits, StreamsResult } from '../streams/index.js';
+import type { Configuration } from './config/index.js';
+
+/** Slots of the partition table. Fixed: clients and stored tables count with it. */
+const slotCount = 4096;
+
+/** Which partition each slot belongs to while a node has all of them: dealt out in turn. */
+export function initialSlotPartitions(partitionCount: number): readonly PartitionId[] {
+  return Array.from({ length: slotCount }, (_, slot) => asPartitionId(1 + (slot % partitionCount)));
+}
+
+export function streamsLimitsOf({ limits, producers }: Configuration): StreamsLimits {
+  return {
+    ...defaultStreamsLimits,
+    recordBytesMax: limits.recordBytes,
+    batchBytesMax: limits.batchBytes,
+    batchRecordsMax: limits.batchRecords,
+    attributesPerRecordMax: limits.attributesPerRecord,
+    attributeBytesPerRecordMax: limits.attributeBytesPerRecord,
+    // Of the node, and so of each partition as well; the node's own count is checked before.
+    streamsMax: limits.streams,
+    producersPerStreamMax: limits.producersPerStream,
+    producerIdleMs: producers.expiryMs,
+  };
+}
+
+type ManagerOptions = PartitionManagerOptions<StreamsResult, StreamsStateMachine>;
+
+export function partitionManagerOptions(
+  configuration: Configuration,
+  nodeId: NodeId,
+  disk: Disk,
+  onReplay: NonNullable<ManagerOptions['onReplay']>,
+): ManagerOptions {
+  const { wal, stateStore, append, limits, trim, partitions } = configuration;
+  const { blockCacheBytes } = stateStore;
+  return {
+    nodeId,
+    replicas: Array.from({ length: partitions }, (_, index) => aloneOn(asPartitionId(index + 1))),
+    // Until there are links between nodes: a group of one voter has nobody to send to.
+    transport: {
+      send: (partitionId, messages) =>
+        assert(messages.length === 0, () => `partition ${partitionId} has a message and no other replica`),
+    },
+    nodesKnown: () => 1,
+    storeProvider: new LevelDbProvider(disk),
+    createMachine: () => new StreamsStateMachine(),
+    onReplay,
+    wal: {
+      segmentBytes: wal.segmentBytes,
+      recentEntriesCacheBytes: wal.cacheBytes,
+      spareSegments: wal.spareSegments,
+      // What was accepted before a disk was found full must fit into the segment at hand.
+      maxPendingBytes: Math.min(defaultWalOptions.maxPendingBytes, wal.segmentBytes / 2),
+    },
+    storeSizes: {
+      ...defaultStateStoreSizes,
+      records: { ...defaultStateStoreSizes.records, blockCacheBytes },
+      index: { ...defaultStateStoreSizes.index, blockCacheBytes },
+    },
+    flush: {
+      budgetBytes: stateStore.dirtyBudgetBytes,
+      // Applies wait only when flushes cannot keep up: at twice the budget.
+      hardLimitBytes: 2 * stateStore.dirtyBudgetBytes,
+      storeBytes: stateStore.flushBytes,
+      ageMs: stateStore.flushAgeMs,
+    },
+    replica: {
+      trimMode: trim.mode,
+      // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.
+      proposalsMax: append.inFlightItems + 1024,
+      proposalBytesMax: append.inFlightBytes + limits.batchBytes + entryOverheadBytes,
+      raftLimits: {
+        entryBytesMax: limits.batchBytes + entryOverheadBytes,
+        uncommittedBytesMax: append.inFlightBytes + limits.batchBytes,
+      },
+    },
+  };
+}

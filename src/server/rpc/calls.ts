@@ -1,0 +1,214 @@
+/** Between grpc-js and the services: cancellation, deadlines, errors, metrics, and the gate of a stopping node. */
+import { LogboomError } from '../../base/errors.js';
+import { latencyBoundsSeconds } from '../../base/ports/metrics.js';
+import { shuttingDown } from '../admission.js';
+import { toServiceError } from './errors.js';
+import type {
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  sendUnaryData,
+} from '@grpc/grpc-js';
+import type { Clock } from '../../base/ports/clock.js';
+import type { Counter, Gauge, Histogram, Metrics } from '../../base/ports/metrics.js';
+import type { Decoded } from './definitions.js';
+import type { ErrorReporter } from './errors.js';
+
+export interface CallContext {
+  /** Aborts when the caller is gone or its deadline passed, with a LogboomError as reason. Also after the call ended. */
+  readonly signal: AbortSignal;
+  /** Calls back once when nothing of the call is left in the node: the answer was sent, or the caller is gone. */
+  readonly onFinished: (callback: () => void) => void;
+}
+
+/** Messages of a server stream. */
+export interface MessageSink<Message> {
+  /** Resolves when the message left for the network, so that at most one is held; rejects when the caller is gone. */
+  write(message: Message): Promise<void>;
+}
+
+export type UnaryMethod<Request, Response> = (request: Request, context: CallContext) => Promise<Response>;
+export type StreamMethod<Request, Message> = (
+  request: Request,
+  sink: MessageSink<Message>,
+  context: CallContext,
+) => Promise<void>;
+export type SessionMethod = (call: ServerDuplexStream<Buffer, Buffer>, context: CallContext) => Promise<void>;
+
+type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+/** Makes grpc-js handlers of methods. One a node. */
+export class Calls {
+  readonly #errors: ErrorReporter;
+  readonly #clock: Clock;
+  readonly #count: Counter;
+  readonly #seconds: Histogram;
+  readonly #open: Gauge;
+  readonly #active = new Set<AbortController>();
+  #closed = false;
+  #idle: (() => void)[] = [];
+
+  constructor(parts: { readonly errors: ErrorReporter; readonly clock: Clock; readonly metrics: Metrics }) {
+    this.#errors = parts.errors;
+    this.#clock = parts.clock;
+    this.#count = parts.metrics.counter(
+      'logboom_grpc_calls_total',
+      'Calls that ended, by method and reason (OK or an error reason).',
+    );
+    this.#seconds = parts.metrics.histogram(
+      'logboom_grpc_call_seconds',
+      'Duration of unary calls that succeeded.',
+      latencyBoundsSeconds,
+    );
+    this.#open = parts.metrics.gauge('logboom_grpc_open_calls', 'Calls being served.');
+  }
+
+  /** Refuses further calls with SHUTTING_DOWN; resolves when those under way have ended. */
+  close(): Promise<void> {
+    this.#closed = true;
+    if (this.#active.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Aborts the calls that are still under way. */
+  abortAll(): void {
+    for (const controller of this.#active) controller.abort(shuttingDown());
+  }
+
+  /** A hot method: bytes in, bytes out. */
+  unaryBytes(name: string, method: UnaryMethod<Buffer, Buffer>): handleUnaryCall<Buffer, Buffer> {
+    return (call, callback) => this.#answer(name, call, callback, (context) => method(call.request, context));
+  }
+
+  unary<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Decoded, Response> {
+    return (call, callback) =>
+      this.#answer(name, call, callback, async (context) => method(requestOf<Request>(call.request), context));
+  }
+
+  streamBytes(name: string, method: StreamMethod<Buffer, Buffer>): handleServerStreamingCall<Buffer, Buffer> {
+    return (call) => {
+      this.#runStream(name, call, (context) => method(call.request, sinkOf(call, context), context));
+    };
+  }
+
+  stream<Request, Message>(
+    name: string,
+    method: StreamMethod<Request, Message>,
+  ): handleServerStreamingCall<Decoded, Message> {
+    return (call) => {
+      this.#runStream(name, call, async (context) =>
+        method(requestOf<Request>(call.request), sinkOf(call, context), context),
+      );
+    };
+  }
+
+  session(name: string, method: SessionMethod): handleBidiStreamingCall<Buffer, Buffer> {
+    return (call) => this.#runStream(name, call, (context) => method(call, context));
+  }
+
+  #answer<Response>(
+    name: string,
+    call: ServerUnaryCall<unknown, unknown>,
+    callback: sendUnaryData<Response>,
+    method: (context: CallContext) => Promise<Response>,
+  ): void {
+    const startedMs = this.#clock.monotonicMs();
+    this.#run(name, call, method).then(
+      (response) => {
+        this.#seconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, { method: name });
+        callback(null, response);
+      },
+      (error: LogboomError) => callback(toServiceError(error)),
+    );
+  }
+
+  #runStream(
+    name: string,
+    call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<Buffer, Buffer>,
+    method: (context: CallContext) => Promise<void>,
+  ): void {
+    this.#run(name, call as AnyCall, method).then(
+      () => call.end(),
+      // grpc-js takes an error event for the status of the call.
+      (error: LogboomError) => call.emit('error', toServiceError(error)),
+    );
+  }
+
+  /** Rejects with nothing but LogboomErrors that a caller may see. */
+  async #run<Result>(name: string, call: AnyCall, method: (context: CallContext) => Promise<Result>): Promise<Result> {
+    const controller = new AbortController();
+    const finished: (() => void)[] = [];
+    // grpc-js emits it at the end of every call, whether it was cancelled, answered or cut off.
+    call.once('cancelled', () => {
+      controller.abort(this.#whyCancelled(call));
+      for (const callback of finished.splice(0)) callback();
+    });
+    const onFinished = (callback: () => void): void => {
+      if (call.cancelled) callback();
+      else finished.push(callback);
+    };
+    this.#active.add(controller);
+    this.#open.set(this.#active.size);
+    let reason = 'OK';
+    try {
+      if (this.#closed) throw shuttingDown();
+      return await method({ signal: controller.signal, onFinished });
+    } catch (error) {
+      const known = this.#errors.publicError(error, name);
+      reason = known.reason;
+      throw known;
+    } finally {
+      this.#count.add(1, { method: name, reason });
+      this.#active.delete(controller);
+      this.#open.set(this.#active.size);
+      if (this.#active.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  #whyCancelled(call: AnyCall): LogboomError {
+    const deadline = call.getDeadline();
+    const deadlineMs = deadline instanceof Date ? deadline.getTime() : deadline;
+    return deadlineMs <= this.#clock.wallMs()
+      ? new LogboomError('DEADLINE_EXCEEDED', 'the deadline of the call has passed')
+      : new LogboomError('CANCELLED', 'the caller gave up');
+  }
+}
+
+function requestOf<Request>(decoded: Decoded): Request {
+  if ('refusal' in decoded) throw decoded.refusal;
+  // proto-loader made it from the method's request type.
+  return decoded.message as Request;
+}
+
+/** At most one message of a call is in memory here: HTTP/2 flow control holds back `write` while the client does not read. */
+function sinkOf<Message>(
+  call: ServerWritableStream<never, Message> | ServerWritableStream<unknown, Message>,
+  context: CallContext,
+): MessageSink<Message> {
+  return {
+    write: (message) =>
+      new Promise((resolve, reject) => {
+        const { signal } = context;
+        if (signal.aborted) return reject(signal.reason as Error);
+        const onAbort = (): void => reject(signal.reason as Error);
+        signal.addEventListener('abort', onAbort, { once: true });
+        (call as ServerWritableStream<unknown, Message>).write(message, () => {
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        });
+      }),
+  };
+}
+
+/** Waits for `promise`, but not beyond the signal. What `promise` does goes on. */
+export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

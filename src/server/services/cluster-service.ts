@@ -1,0 +1,151 @@
+/** ClusterService: the node and its partitions, as operators and clients see them. */
+import { LogboomError } from '../../base/errors.js';
+import { asPartitionId } from '../../base/ids.js';
+import { readLimits } from '../../streams/index.js';
+import { formatStateHash } from '../../state-store/index.js';
+import type { StateStoreVerification } from '../../state-store/types.js';
+import type { WalStats } from '../../wal/types.js';
+import type { Configuration } from '../config/index.js';
+import type { NodeIdentity } from '../data-directory.js';
+import type { CallContext, MessageSink } from '../rpc/calls.js';
+import type { Partitions, Router, StreamsReplica } from './routing.js';
+
+/** What the node says of itself, at the moment of the question. */
+export interface NodeFacts {
+  readonly identity: NodeIdentity;
+  readonly name: string;
+  readonly version: string;
+  readonly startedUnixMs: number;
+  readonly dataDirectory: string;
+  readonly advertisedAddresses: readonly string[];
+  readonly diskFreeBytes: number;
+  readonly walStats: WalStats;
+  readonly memoryRssBytes: number;
+  /** "ok", or what keeps the node from accepting appends. */
+  readonly state: string;
+}
+
+export interface ClusterParts {
+  readonly configuration: Configuration;
+  readonly partitions: Partitions;
+  readonly router: Router;
+  readonly nodeFacts: () => NodeFacts;
+}
+
+/** Damaged values that one message names. */
+const damagedMax = 1000;
+
+export class ClusterMethods {
+  readonly #parts: ClusterParts;
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+  }
+
+  async describeCluster(): Promise<object> {
+    const { configuration, partitions, router, nodeFacts } = this.#parts;
+    const facts = nodeFacts();
+    let streamCount = 0;
+    for (const { machine } of router.replicas()) streamCount += machine.streamCount;
+    const { limits } = configuration;
+    return {
+      clusterId: facts.identity.clusterId,
+      nodes: [
+        {
+          id: facts.identity.nodeId,
+          name: facts.name,
+          zone: configuration.zone,
+          version: facts.version,
+          advertisedAddresses: facts.advertisedAddresses,
+          incarnation: facts.identity.incarnation,
+          startedUnixMs: facts.startedUnixMs,
+          dataDirectory: facts.dataDirectory,
+          diskFreeBytes: facts.diskFreeBytes,
+          walBytes: facts.walStats.bytes,
+          walSegments: facts.walStats.segments,
+          streamCount,
+          state: facts.state,
+          memoryRssBytes: facts.memoryRssBytes,
+        },
+      ],
+      slotPartitions: partitions.slotPartitions,
+      answeredBy: facts.identity.nodeId,
+      limits: {
+        recordBytes: limits.recordBytes,
+        batchBytes: limits.batchBytes,
+        batchRecords: limits.batchRecords,
+        pageRecords: Math.min(limits.pageRecords, readLimits.recordsMax),
+        attributesPerRecord: limits.attributesPerRecord,
+        attributeBytesPerRecord: limits.attributeBytesPerRecord,
+      },
+    };
+  }
+
+  async listPartitions(): Promise<object> {
+    const { partitions, router } = this.#parts;
+    const slots = new Map<number, number>();
+    for (const partitionId of partitions.slotPartitions) slots.set(partitionId, (slots.get(partitionId) ?? 0) + 1);
+    const messages = [...router.replicas()].map(async (replica) => ({
+      id: replica.partitionId,
+      replicas: [await replicaMessage(replica)],
+      slotCount: slots.get(replica.partitionId) ?? 0,
+      streamCount: replica.machine.streamCount,
+    }));
+    return { partitions: await Promise.all(messages) };
+  }
+
+  async verifyPartition(
+    { partition }: { readonly partition: number },
+    sink: MessageSink<object>,
+    { signal }: CallContext,
+  ): Promise<void> {
+    if (partition < 1) {
+      throw new LogboomError('INVALID_ARGUMENT', `partition is ${partition}; partitions count from 1`, {
+        facts: { field: 'partition', value: partition },
+      });
+    }
+    const replica = this.#parts.router.replica(asPartitionId(partition));
+    const totalBytes = await replica.storeBytes();
+    // Progress is a courtesy: while one message is on its way, the next ones are left out.
+    let writing: Promise<void> | undefined;
+    let failure: unknown;
+    const onProgress = (done: { values: number; bytes: number }): void => {
+      writing ??= sink
+        .write({ ...done, totalBytes, done: false })
+        .catch((error: unknown) => void (failure = error))
+        .finally(() => (writing = undefined));
+    };
+    const outcome = await replica.verify(onProgress, signal);
+    await writing;
+    if (signal.aborted || failure !== undefined) throw signal.reason ?? failure;
+    await sink.write({ ...outcomeMessage(outcome), totalBytes: outcome.bytes, appliedLsn: outcome.appliedLsn });
+  }
+}
+
+function outcomeMessage({ values, bytes, digest, damaged }: StateStoreVerification): object {
+  return { values, bytes, done: true, digest, damaged: damaged.slice(0, damagedMax) };
+}
+
+async function replicaMessage(replica: StreamsReplica): Promise<object> {
+  const { status } = replica;
+  return {
+    replicaId: status.replicaId,
+    nodeId: status.nodeId,
+    role: status.role,
+    term: status.term,
+    firstLsn: status.firstLsn,
+    durableLsn: status.durableLsn,
+    commitLsn: status.commitLsn,
+    appliedLsn: status.appliedLsn,
+    persistedLsn: status.persistedLsn,
+    ...(status.archivedLsn === undefined ? {} : { archivedLsn: status.archivedLsn }),
+    trimPoint: status.trimPoint,
+    trimMode: status.trimMode,
+    trimHeldBecause: status.trimHeldBecause,
+    stateHash: formatStateHash(status.stateHash),
+    dirtyBytes: status.dirtyBytes,
+    // A replica whose store is closed or being reopened has no size to tell, and status must show it all the same.
+    storeBytes: await replica.storeBytes().catch(() => 0),
+    fault: status.fault ?? '',
+  };
+}
