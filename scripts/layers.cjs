@@ -41,7 +41,7 @@ const layers = {
  * @type {ReadonlyArray<{ name: string, package: string, importers: string }>}
  */
 const confinedPackages = [
-  { name: 'leveldb', package: 'classic-level', importers: '^src/state-store/leveldb' },
+  { name: 'leveldb', package: 'classic-level', importers: '^src/(state-store/leveldb|server/adapters/node-disk)' },
   { name: 's3', package: '@aws-sdk/[^/]+', importers: '^src/(object-store/s3|server/)' },
   { name: 'zstd', package: '@cloudpss/zstd', importers: '^src/(server|client|cli)/' },
   { name: 'grpc', package: '(@grpc/[^/]+|grpc-health-check)', importers: '^src/(server|client|cli)/' },

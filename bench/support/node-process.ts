@@ -1,0 +1,112 @@
+/** A server process of its own, with what the operating system says of it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const clockTicksPerSecond = 100;
+
+export interface NodeProcess {
+  readonly address: string;
+  readonly dataDirectory: string;
+  readonly pid: number;
+  /** User and system time, in seconds. */
+  cpuSeconds(): number;
+  /** RssAnon, in bytes: without pages that are mapped from files. */
+  anonymousBytes(): number;
+  /** Bytes that reached the block layer. */
+  writtenBytes(): number;
+  metrics(): Promise<string>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** SIGTERM, and the data directory goes. */
+  stop(): Promise<void>;
+}
+
+export interface NodeProcessOptions {
+  /** Where the data directory is made; it decides which disk is measured. */
+  readonly parentDirectory: string;
+  readonly flags?: readonly string[];
+  /** Of Node itself, such as `--cpu-prof`. */
+  readonly nodeFlags?: readonly string[];
+  /** Goes on with this one instead of making one. */
+  readonly dataDirectory?: string;
+}
+
+export async function startNodeProcess(options: NodeProcessOptions): Promise<NodeProcess> {
+  const dataDirectory = options.dataDirectory ?? (await mkdtemp(path.join(options.parentDirectory, 'logboom-bench-')));
+  const port = await freePortPair();
+  const child = spawn(
+    process.execPath,
+    [
+      ...(options.nodeFlags ?? []),
+      path.join(root, 'bin/logboom.cjs'),
+      'dev',
+      `--data-dir=${dataDirectory}`,
+      `--port=${port}`,
+      '--log-level=warn',
+      ...(options.flags ?? []),
+    ],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const pid = child.pid;
+  if (pid === undefined) throw new Error('the server process could not be started');
+  await ready(child, port + 1);
+  const kill = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill(signal);
+    await exited;
+  };
+  return {
+    address: `127.0.0.1:${port}`,
+    dataDirectory,
+    pid,
+    cpuSeconds: () => cpuSecondsOf(pid),
+    anonymousBytes: () => Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024,
+    writtenBytes: () => Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]),
+    metrics: async () => (await fetch(`http://127.0.0.1:${port + 1}/metrics`)).text(),
+    kill,
+    stop: async () => {
+      await kill('SIGTERM');
+      await rm(dataDirectory, { recursive: true, force: true });
+    },
+  };
+}
+
+function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The command name, in parentheses, may hold spaces; utime and stime are the 12th and 13th field behind it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond;
+}
+
+async function ready(child: ChildProcess, httpPort: number): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`the server process ended with code ${child.exitCode}`);
+    const answer = await fetch(`http://127.0.0.1:${httpPort}/readyz`).catch(() => undefined);
+    if (answer?.ok) return;
+    await delay(20);
+  }
+}
+
+/** Two neighbouring ports that nobody listens on now. */
+async function freePortPair(): Promise<number> {
+  for (;;) {
+    const port = await listenable(0);
+    if (port !== undefined && (await listenable(port + 1)) !== undefined) return port;
+  }
+}
+
+function listenable(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(undefined));
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' ? address?.port : undefined));
+    });
+  });
+}

@@ -1,0 +1,36 @@
+/**
+ * A view into replicas for the simulator's checkers: everything a replica promises and learns, as it happens. Production
+ * sets none. An observer changes nothing and does not throw.
+ */
+import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
+import type { ConfState, HardState, LogReader, RaftOutput } from '../raft/types.js';
+import type { StateHash } from '../state-store/types.js';
+
+/** What a replica starts from. */
+export interface ReplicaStart {
+  readonly partitionId: PartitionId;
+  readonly replicaId: ReplicaId;
+  readonly log: LogReader;
+  readonly hardState: HardState;
+  readonly confState: ConfState;
+  readonly durableLsn: Lsn;
+  readonly appliedLsn: Lsn;
+  readonly persistedLsn: Lsn;
+  readonly stateHash: StateHash;
+}
+
+export interface ReplicaObserver {
+  /** Before the output is carried out. */
+  onOutput(output: RaftOutput): void;
+  /** The WAL synced what was handed over with `token`, and everything before. */
+  onDurable(token: number, durableLsn: Lsn): void;
+  /** Every time, also when an entry is applied once more after the store was reopened. */
+  onConfChange(lsn: Lsn, term: Term, confState: ConfState): void;
+  onApplied(appliedLsn: Lsn, stateHash: StateHash): void;
+  /** The store failed and was opened again, at an LSN not above the one before. */
+  onStoreReopened(appliedLsn: Lsn): void;
+  onPersisted(persistedLsn: Lsn): void;
+  onTrimPoint(trimPoint: Lsn): void;
+  /** The replica has stopped for good. */
+  onFault(error: Error): void;
+}

@@ -1,0 +1,307 @@
+/** All replicas of a node, on its write-ahead log and its budget of unflushed state. */
+import { LogboomError } from '../base/errors.js';
+import { asReplicaId, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
+import type { Timer } from '../base/ports/clock.js';
+import type { Environment } from '../base/ports/environment.js';
+import type { StateMachine } from '../base/state-machine.js';
+import type { ConfState, Message } from '../raft/types.js';
+import {
+  FlushScheduler,
+  openStateStore,
+  type FlushSchedulerOptions,
+  type OrderedStoreProvider,
+  type StateStoreSizes,
+} from '../state-store/index.js';
+import { Wal, type WalOptions } from '../wal/index.js';
+import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
+import type { ReplicaObserver, ReplicaStart } from './observer.js';
+import type { ReplicaTransport } from './types.js';
+import { defaultReplicaOptions, Replica, type ReplicaHost, type ReplicaOptions } from './replica.js';
+
+export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
+  readonly nodeId: NodeId;
+  /** What this node holds a replica of. */
+  readonly replicas: readonly ReplicaPlacement[];
+  readonly transport: ReplicaTransport;
+  /** Nodes of the cluster that are known, this one included. */
+  readonly nodesKnown: () => number;
+  readonly storeProvider: OrderedStoreProvider;
+  readonly createMachine: (partitionId: PartitionId) => Machine;
+  readonly wal?: Partial<WalOptions>;
+  readonly storeSizes?: StateStoreSizes;
+  readonly flush?: Partial<FlushSchedulerOptions>;
+  readonly replica?: Partial<ReplicaOptions>;
+  /** Unit of the core's timeouts. */
+  readonly tickMs?: number;
+  /** Above this, the partition that holds the oldest segment flushes, so that the segment can go. */
+  readonly walTargetBytes?: number;
+  readonly onReplay?: (progress: ReplayProgress) => void;
+  /** A deliberate bug; only the simulator sets it. */
+  readonly mutant?: string;
+  /** Called for every replica as it starts; only the simulator sets it. */
+  readonly observe?: (start: ReplicaStart) => ReplicaObserver;
+}
+
+/** A replica that this node is to hold, as it is created; what is on disk counts once it is there. */
+export interface ReplicaPlacement {
+  readonly partitionId: PartitionId;
+  readonly replicaId: ReplicaId;
+  readonly confState: ConfState;
+}
+
+/** The only voter of its group: a partition of a single node. */
+export function aloneOn(partitionId: PartitionId): ReplicaPlacement {
+  const replicaId = asReplicaId(1);
+  return {
+    partitionId,
+    replicaId,
+    confState: { voters: [replicaId], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
+  };
+}
+
+/** How far the log is replayed into the state stores, summed over partitions. */
+export interface ReplayProgress {
+  readonly entriesDone: number;
+  readonly entriesTotal: number;
+}
+
+const replayReportMs = 1000;
+const sampleEveryTicks = 10;
+
+/**
+ * Opens WAL, stores and replicas, drives the cores' clocks, and sees to it that the log's disk space comes back: every
+ * flush lets the log go up to the persisted LSN, and when the log outgrows its target, whoever holds the oldest segment
+ * flushes first.
+ */
+export class PartitionManager<Result, Machine extends StateMachine<Result>> {
+  readonly #environment: Environment;
+  readonly #options: PartitionManagerOptions<Result, Machine>;
+  readonly #wal: WriteAheadLog;
+  readonly #flushScheduler: FlushScheduler;
+  readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
+  #ticker: Timer | undefined;
+  #refusal: LogboomError | undefined;
+  #ticks = 0;
+  #stopped = false;
+
+  private constructor(
+    environment: Environment,
+    options: PartitionManagerOptions<Result, Machine>,
+    wal: WriteAheadLog,
+    flushScheduler: FlushScheduler,
+  ) {
+    this.#environment = environment;
+    this.#options = options;
+    this.#wal = wal;
+    this.#flushScheduler = flushScheduler;
+  }
+
+  /**
+   * Resolves when every partition has replayed its log and has a leader.
+   *
+   * @param directory absolute; holds `wal/` and `partitions/<id>/`
+   * @throws LogboomError WAL_CORRUPT, STATE_STORE_CORRUPT, DISK_FULL
+   */
+  static async open<Result, Machine extends StateMachine<Result>>(
+    environment: Environment,
+    options: PartitionManagerOptions<Result, Machine>,
+    directory: string,
+  ): Promise<PartitionManager<Result, Machine>> {
+    const wal = await Wal.open(environment, options.wal ?? {}, `${directory}/wal`);
+    const flushScheduler = new FlushScheduler(environment, options.flush ?? {});
+    const manager = new PartitionManager(environment, options, wal, flushScheduler);
+    try {
+      for (const placement of options.replicas) {
+        await manager.#openReplica(placement, `${directory}/partitions/${placement.partitionId}`);
+      }
+      flushScheduler.run();
+      manager.#scheduleTick();
+      await manager.#replay();
+      return manager;
+    } catch (error) {
+      await manager.stop();
+      throw error;
+    }
+  }
+
+  get partitionIds(): readonly PartitionId[] {
+    return [...this.#replicas.keys()];
+  }
+
+  get replicas(): readonly Replica<Result, Machine>[] {
+    return [...this.#replicas.values()];
+  }
+
+  /** @throws LogboomError PARTITION_NOT_FOUND */
+  replicaOf(id: PartitionId): Replica<Result, Machine> {
+    const replica = this.#replicas.get(id);
+    if (replica === undefined) {
+      const known = this.partitionIds.join(', ');
+      throw new LogboomError('PARTITION_NOT_FOUND', `this node has no partition ${id}; it has ${known}`, {
+        facts: { partition: id },
+      });
+    }
+    return replica;
+  }
+
+  get walStats(): WalStats {
+    return this.#wal.stats;
+  }
+
+  /** Resolves when the WAL has failed for good: the process must end (rule 7). */
+  get failed(): Promise<Error> {
+    return this.#wal.failed;
+  }
+
+  /** Refuses appends with this error until it is called with undefined. Reads go on. */
+  refuseAppends(error: LogboomError | undefined): void {
+    this.#refusal = error;
+  }
+
+  /** Why appends are refused now; undefined when they are not. */
+  appendsRefused(): LogboomError | undefined {
+    if (this.#refusal !== undefined) return this.#refusal;
+    if (this.#wal.canAccept) return undefined;
+    if (this.#wal.space === 'low') {
+      return new LogboomError(
+        'DISK_FULL',
+        'the disk has no room for another log segment; appends are refused until there is space again, reads go on',
+        { retryAfterMs: 1000 },
+      );
+    }
+    const { pendingBytes } = this.#wal;
+    return new LogboomError(
+      'QUEUE_FULL',
+      `${pendingBytes} bytes wait for the write-ahead log, as many as may; send again later`,
+      { facts: { pendingBytes }, retryAfterMs: 50 },
+    );
+  }
+
+  /** Refuses new proposals and waits for those under way, at most `timeoutMs`. */
+  async drain(timeoutMs: number): Promise<void> {
+    await Promise.all(this.replicas.map((replica) => replica.drain(timeoutMs)));
+  }
+
+  /** Flushes and closes everything: the next start replays nothing. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ticker?.cancel();
+    await this.#flushScheduler.stop();
+    for (const replica of this.replicas) await replica.stop();
+    await this.#wal.stop();
+  }
+
+  /** A message of another replica of a group; dropped when this node has no replica of it. */
+  deliver(partitionId: PartitionId, message: Message): void {
+    this.#replicas.get(partitionId)?.deliver(message);
+  }
+
+  async #openReplica(placement: ReplicaPlacement, directory: string): Promise<void> {
+    const environment = this.#environment;
+    const options = this.#options;
+    const id = placement.partitionId;
+    const log = this.#wal.partition(id) ?? (await this.#createLog(placement, directory));
+    const host: ReplicaHost = {
+      send: (partitionId, messages) => options.transport.send(partitionId, messages),
+      awaitRoom: () => this.#flushScheduler.awaitRoom(),
+      nodesKnown: options.nodesKnown,
+      appendsRefused: () => this.appendsRefused(),
+      onFault: () => {},
+    };
+    const logger = environment.logger.child({ partition: id });
+    const replica = await Replica.open<Result, Machine>({
+      environment: { ...environment, logger },
+      nodeId: options.nodeId,
+      options: { ...defaultReplicaOptions, ...options.replica },
+      host,
+      log,
+      machine: options.createMachine(id),
+      openStore: (onPersisted) =>
+        openStateStore({
+          directory,
+          provider: options.storeProvider,
+          clock: environment.clock,
+          crc32: environment.crc32,
+          logger,
+          metrics: environment.metrics,
+          labels: { partition: String(id) },
+          onPersisted,
+          ...(options.storeSizes === undefined ? {} : { sizes: options.storeSizes }),
+        }),
+      ...(options.mutant === undefined ? {} : { mutant: options.mutant }),
+      ...(options.observe === undefined ? {} : { observe: options.observe }),
+    });
+    this.#replicas.set(id, replica);
+    this.#flushScheduler.add(id, {
+      stats: () => replica.lastStats,
+      flush: () => replica.flush(),
+    });
+  }
+
+  /** A partition whose log is gone but whose store is there has lost its votes and its newest entries: not a new one. */
+  async #createLog(placement: ReplicaPlacement, directory: string): Promise<PartitionLog> {
+    const { partitionId: id, replicaId, confState } = placement;
+    if (await this.#environment.disk.exists(directory)) {
+      throw new LogboomError(
+        'WAL_CORRUPT',
+        `partition ${id} has a state store in ${directory}, but the write-ahead log does not know it: the log was deleted ` +
+          'or replaced. Put back the whole data directory from one copy, or start this node with an empty data directory.',
+        { facts: { partition: id, directory } },
+      );
+    }
+    return this.#wal.createPartition(id, replicaId, confState);
+  }
+
+  async #replay(): Promise<void> {
+    const { clock } = this.#environment;
+    // A group of several voters needs other nodes to go on; whether it can serve is for its status to say.
+    const goals = this.replicas
+      .filter((replica) => replica.isAlone)
+      .map((replica) => ({ replica, from: replica.status.appliedLsn, to: replica.lastLogLsn }));
+    const entriesTotal = goals.reduce((sum, { from, to }) => sum + to - from, 0);
+    const report = (): void => {
+      const entriesDone = goals.reduce(
+        (sum, { replica, from, to }) => sum + Math.min(to, replica.status.appliedLsn) - from,
+        0,
+      );
+      this.#options.onReplay?.({ entriesDone, entriesTotal });
+    };
+    let reporting: Timer | undefined;
+    const reportLater = (): void => {
+      reporting = clock.setTimer(replayReportMs, () => {
+        report();
+        reportLater();
+      });
+    };
+    reportLater();
+    try {
+      await Promise.all(goals.map(({ replica }) => replica.caughtUp()));
+    } finally {
+      reporting?.cancel();
+    }
+    const faulted = this.replicas.find((replica) => replica.status.fault !== undefined);
+    if (faulted !== undefined) throw faulted.faultError;
+  }
+
+  #scheduleTick(): void {
+    this.#ticker = this.#environment.clock.setTimer(this.#options.tickMs ?? 100, () => {
+      if (this.#stopped) return;
+      for (const replica of this.#replicas.values()) replica.tick();
+      this.#ticks += 1;
+      if (this.#ticks % sampleEveryTicks === 0) this.#sample();
+      this.#scheduleTick();
+    });
+  }
+
+  #sample(): void {
+    for (const replica of this.#replicas.values()) replica.sampleMetrics();
+    this.#keepLogSmall();
+  }
+
+  #keepLogSmall(): void {
+    const { bytes, oldestSegmentHeldBy } = this.#wal.stats;
+    if (bytes <= (this.#options.walTargetBytes ?? 1 << 30) || oldestSegmentHeldBy === undefined) return;
+    this.#flushScheduler.flushSoon(oldestSegmentHeldBy);
+  }
+}

@@ -1,0 +1,106 @@
+/** Proposals of this leader that are not applied yet, in LSN order. */
+import { assert } from '../base/assert.js';
+import { LogboomError } from '../base/errors.js';
+import type { Lsn, Term } from '../base/ids.js';
+import type { Applied } from './types.js';
+
+interface Pending<Result> {
+  readonly lsn: Lsn;
+  readonly term: Term;
+  readonly bytes: number;
+  readonly resolve: (applied: Applied<Result>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Bounded in items and bytes. A proposal leaves when its entry is applied, or when leadership is lost, whichever comes
+ * first; after the latter nobody here can know its outcome, and it says so.
+ */
+export class PendingProposals<Result> {
+  readonly #itemsMax: number;
+  readonly #bytesMax: number;
+  /** Ascending by LSN; `#head` is the first that still waits. */
+  #queue: Pending<Result>[] = [];
+  #head = 0;
+  #bytes = 0;
+
+  constructor(limits: { itemsMax: number; bytesMax: number }) {
+    this.#itemsMax = limits.itemsMax;
+    this.#bytesMax = limits.bytesMax;
+  }
+
+  get items(): number {
+    return this.#queue.length - this.#head;
+  }
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @throws LogboomError QUEUE_FULL; one proposal of any size is taken when there is no other. */
+  admit(bytes: number): void {
+    if (this.items === 0) return;
+    if (this.items + 1 > this.#itemsMax || this.#bytes + bytes > this.#bytesMax) {
+      throw new LogboomError(
+        'QUEUE_FULL',
+        `the partition has ${this.items} appends with ${this.#bytes} bytes under way (limits ${this.#itemsMax} and ` +
+          `${this.#bytesMax} bytes); send again later`,
+        {
+          facts: { items: this.items, bytes: this.#bytes, itemsMax: this.#itemsMax, bytesMax: this.#bytesMax },
+          retryAfterMs: 50,
+        },
+      );
+    }
+  }
+
+  wait(lsn: Lsn, term: Term, bytes: number): Promise<Applied<Result>> {
+    const last = this.#queue[this.#queue.length - 1];
+    assert(last === undefined || last.lsn < lsn, () => `proposal at ${lsn} comes after one at ${last?.lsn}`);
+    this.#bytes += bytes;
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ lsn, term, bytes, resolve, reject });
+    });
+  }
+
+  /** The entry at `lsn` of `term` is applied with `result`. */
+  applied(lsn: Lsn, term: Term, result: Result): void {
+    const first = this.#queue[this.#head];
+    if (first === undefined || first.lsn > lsn) return;
+    assert(first.lsn === lsn, () => `entry ${lsn} is applied while a proposal waits at ${first.lsn}`);
+    this.#shift(first);
+    if (first.term === term) first.resolve({ lsn, result });
+    else first.reject(leadershipLost());
+  }
+
+  /** Ends all that wait. */
+  rejectAll(error: Error): void {
+    const waiting = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    this.#bytes = 0;
+    for (const proposal of waiting) proposal.reject(error);
+  }
+
+  #shift(first: Pending<Result>): void {
+    this.#bytes -= first.bytes;
+    this.#head += 1;
+    // Amortized: the array is cut when half of it is spent.
+    if (this.#head > 64 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+export function leadershipLost(): LogboomError {
+  return new LogboomError(
+    'LEADERSHIP_LOST',
+    'this replica lost its leadership while the append was under way; whether it is stored is not known here',
+    { retryAfterMs: 100 },
+  );
+}
+
+export function shuttingDown(): LogboomError {
+  return new LogboomError('SHUTTING_DOWN', 'the node is stopping; send again to another one, or later', {
+    retryAfterMs: 500,
+  });
+}

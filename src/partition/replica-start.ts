@@ -1,0 +1,72 @@
+/** What a replica starts from: its log's and its store's, which must fit each other. */
+import { LogboomError } from '../base/errors.js';
+import { asLsn, type Lsn, type ReplicaId } from '../base/ids.js';
+import type { ConfState, HardState } from '../raft/types.js';
+import type { StateStore } from '../state-store/index.js';
+import type { PartitionLog } from '../wal/types.js';
+import { confStateKey, decodeConfState } from './conf-state.js';
+
+/** Opens one store after another; what a store that was given up still reports is not listened to. */
+export class StoreGenerations {
+  readonly #open: (onPersisted: (lsn: Lsn) => void) => Promise<StateStore>;
+  #generation = 0;
+  onPersisted: (lsn: Lsn) => void = () => {};
+
+  constructor(open: (onPersisted: (lsn: Lsn) => void) => Promise<StateStore>) {
+    this.#open = open;
+  }
+
+  open(): Promise<StateStore> {
+    this.#generation += 1;
+    const generation = this.#generation;
+    return this.#open((lsn) => {
+      if (generation === this.#generation) this.onPersisted(lsn);
+    });
+  }
+}
+
+export interface StartState {
+  readonly replicaId: ReplicaId;
+  readonly hardState: HardState;
+  readonly confState: ConfState;
+}
+
+export function startState(log: PartitionLog, store: StateStore): StartState {
+  const { recovered } = log;
+  const stored = store.getIndex(confStateKey);
+  return {
+    replicaId: recovered.replicaId,
+    hardState: recovered.hardState,
+    // Without a configuration entry above the trim point, the one at the trim point still holds.
+    confState: stored === undefined ? recovered.confState : decodeConfState(stored),
+  };
+}
+
+/** A store and a log that do not touch cannot be made one replica; starting anyway would lose or invent entries. */
+export function checkFit(log: PartitionLog, store: StateStore): void {
+  const advice =
+    'The two do not come from the same moment of the same node. Put back the whole data directory from one copy, or ' +
+    'replace the node by one with an empty data directory.';
+  const facts = {
+    partition: log.partitionId,
+    appliedLsn: store.appliedLsn,
+    trimPoint: log.trimPoint,
+    lastLsn: log.lastLsn,
+  };
+  if (store.appliedLsn < log.trimPoint) {
+    throw new LogboomError(
+      'STATE_STORE_CORRUPT',
+      `the state store of partition ${log.partitionId} ends at LSN ${store.appliedLsn}, but its log begins only at ` +
+        `${asLsn(log.trimPoint + 1)}: entries between them are missing. ${advice}`,
+      { facts },
+    );
+  }
+  if (store.appliedLsn > log.durableLsn) {
+    throw new LogboomError(
+      'STATE_STORE_CORRUPT',
+      `the state store of partition ${log.partitionId} is at LSN ${store.appliedLsn}, but its log ends at ` +
+        `${log.durableLsn}: the end of the log is lost. ${advice}`,
+      { facts },
+    );
+  }
+}

@@ -1,0 +1,66 @@
+/** One replica of a partition put together, as the server sees it. */
+import type { Lsn, NodeId, PartitionId, ReplicaId, Term } from '../base/ids.js';
+import type { StateMachine, StateReader } from '../base/state-machine.js';
+import type { Message, Role } from '../raft/types.js';
+import type { StateHash, StateStoreVerification } from '../state-store/types.js';
+
+export type TrimMode = 'archived' | 'persisted' | 'none';
+
+export interface ReplicaStatus {
+  readonly partitionId: PartitionId;
+  readonly replicaId: ReplicaId;
+  readonly nodeId: NodeId;
+  readonly role: Role | 'stopped';
+  readonly leader: ReplicaId;
+  readonly term: Term;
+  readonly firstLsn: Lsn;
+  readonly durableLsn: Lsn;
+  readonly commitLsn: Lsn;
+  readonly appliedLsn: Lsn;
+  readonly persistedLsn: Lsn;
+  /** Undefined: unknown, which means no trim in a cluster. */
+  readonly archivedLsn: Lsn | undefined;
+  readonly trimPoint: Lsn;
+  readonly trimMode: TrimMode;
+  readonly trimHeldBecause: string;
+  readonly stateHash: StateHash;
+  readonly dirtyBytes: number;
+  /** Why the replica stopped; undefined when it is well. */
+  readonly fault: string | undefined;
+}
+
+/** Carries messages between the replicas of a group; may lose, delay, repeat and reorder them. */
+export interface ReplicaTransport {
+  send(partitionId: PartitionId, messages: readonly Message[]): void;
+}
+
+export interface Applied<Result> {
+  readonly lsn: Lsn;
+  readonly result: Result;
+}
+
+/** What the server does with a replica, whatever its state machine. */
+export interface PartitionReplica<Result, Machine extends StateMachine<Result>> {
+  readonly partitionId: PartitionId;
+  /** Reads of the machine's memory; shows what is published. */
+  readonly machine: Machine;
+  /** Reads of the applied state. The object changes when the store is reopened: take it anew for each request. */
+  readonly reader: StateReader;
+  readonly status: ReplicaStatus;
+  readonly isLeader: boolean;
+  /**
+   * Proposes a command and resolves when it is durable on a quorum and applied here.
+   *
+   * @throws LogboomError NOT_LEADER, LEADERSHIP_LOST (outcome unknown), QUEUE_FULL, DISK_FULL, PARTITION_STOPPED, SHUTTING_DOWN
+   */
+  propose(command: Uint8Array): Promise<Applied<Result>>;
+  /** Calls back after every publish that names the topic, until the answered function is called. */
+  watch(topic: number, onChange: () => void): () => void;
+  /** Resolves when the applied state is confirmed to be at least as new as any append acknowledged before the call. */
+  awaitLinearizable(signal?: AbortSignal): Promise<void>;
+  verify(
+    onProgress?: (done: { values: number; bytes: number }) => void,
+    signal?: AbortSignal,
+  ): Promise<StateStoreVerification & { readonly appliedLsn: Lsn }>;
+  storeBytes(): Promise<number>;
+}

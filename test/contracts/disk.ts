@@ -1,0 +1,189 @@
+/** The contract of {@link Disk}: every implementation passes it. */
+import { describe, expect, test } from 'vitest';
+import { isDiskError, replaceFile, type Disk, type DiskErrorCode } from '../../src/base/ports/disk.js';
+
+export interface DiskHarness {
+  /** Runs the test on a fresh disk, in an empty directory. */
+  readonly run: (work: (disk: Disk, directory: string) => Promise<void>) => Promise<void>;
+}
+
+const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
+const text = (content: Uint8Array): string => Buffer.from(content).toString();
+
+async function expectDiskError(work: Promise<unknown>, code: DiskErrorCode): Promise<void> {
+  const error: unknown = await work.then(
+    () => 'no error',
+    (reason: unknown) => reason,
+  );
+  expect(isDiskError(error, code), `expected ${code}, got ${String(error)}`).toBe(true);
+}
+
+async function write(disk: Disk, path: string, content: string): Promise<void> {
+  const file = await disk.open(path, 'create');
+  await file.write([bytes(content)], 0);
+  await file.close();
+}
+
+export function diskContract(name: string, { run }: DiskHarness): void {
+  const testDisk = (what: string, work: (disk: Disk, directory: string) => Promise<void>): void =>
+    test(what, () => run(work));
+
+  describe(`disk contract: ${name}`, () => {
+    testDisk('create makes a file once; the other modes need one', async (disk, directory) => {
+      const path = `${directory}/file`;
+      await expectDiskError(disk.open(path, 'read'), 'ENOENT');
+      await expectDiskError(disk.open(path, 'read-write'), 'ENOENT');
+      await (await disk.open(path, 'create')).close();
+      await expectDiskError(disk.open(path, 'create'), 'EEXIST');
+      for (const mode of ['read', 'read-write'] as const) {
+        const file = await disk.open(path, mode);
+        expect(file.path).toBe(path);
+        expect(await file.sizeBytes()).toBe(0);
+        await file.close();
+      }
+    });
+
+    testDisk('a file opened for reading is not written', async (disk, directory) => {
+      await write(disk, `${directory}/file`, 'abc');
+      const file = await disk.open(`${directory}/file`, 'read');
+      await expect(file.write([bytes('x')], 0)).rejects.toSatisfy((error) => isDiskError(error));
+      await file.close();
+      expect(text(await disk.readFile(`${directory}/file`))).toBe('abc');
+    });
+
+    testDisk('a write puts all buffers one after another, over and beyond what is there', async (disk, directory) => {
+      const file = await disk.open(`${directory}/file`, 'create');
+      await file.write([bytes('0123456789')], 0);
+      await file.write([bytes('ab'), bytes(''), bytes('cd')], 2);
+      await file.write([bytes('tail')], 12);
+      await file.write([], 3);
+      await file.datasync();
+      await file.close();
+      expect(text(await disk.readFile(`${directory}/file`))).toBe('01abcd6789\0\0tail');
+    });
+
+    testDisk('a write takes more buffers than one system call does', async (disk, directory) => {
+      const file = await disk.open(`${directory}/file`, 'create');
+      const buffers = Array.from({ length: 5000 }, (_, index) => bytes(String(index % 10)));
+      await file.write(buffers, 0);
+      await file.close();
+      const content = text(await disk.readFile(`${directory}/file`));
+      expect(content).toBe(buffers.map(text).join(''));
+    });
+
+    testDisk('a read fills its target, less only at the end of the file', async (disk, directory) => {
+      await write(disk, `${directory}/file`, '0123456789');
+      const file = await disk.open(`${directory}/file`, 'read');
+      const target = Buffer.alloc(4, '-');
+      expect(await file.read(target, 3)).toBe(4);
+      expect(text(target)).toBe('3456');
+      expect(await file.read(target, 8)).toBe(2);
+      expect(text(target.subarray(0, 2))).toBe('89');
+      expect(await file.read(target, 10)).toBe(0);
+      expect(await file.read(target, 100)).toBe(0);
+      await file.close();
+    });
+
+    testDisk('truncate cuts, and extends with zeros', async (disk, directory) => {
+      const file = await disk.open(`${directory}/file`, 'create');
+      await file.write([bytes('0123456789')], 0);
+      await file.truncate(3);
+      expect(await file.sizeBytes()).toBe(3);
+      await file.truncate(6);
+      await file.close();
+      expect(text(await disk.readFile(`${directory}/file`))).toBe('012\0\0\0');
+    });
+
+    testDisk('a closed file refuses, and closing twice is fine', async (disk, directory) => {
+      const file = await disk.open(`${directory}/file`, 'create');
+      await file.close();
+      await file.close();
+      await expect(file.write([bytes('x')], 0)).rejects.toSatisfy((error) => isDiskError(error));
+      await expect(file.datasync()).rejects.toSatisfy((error) => isDiskError(error));
+    });
+
+    testDisk('list is sorted, and tells a missing directory', async (disk, directory) => {
+      for (const name of ['b', 'a', 'B', '10', '9']) await write(disk, `${directory}/${name}`, name);
+      await disk.makeDirectory(`${directory}/c`);
+      expect(await disk.list(directory)).toEqual(['10', '9', 'B', 'a', 'b', 'c']);
+      await expectDiskError(disk.list(`${directory}/missing`), 'ENOENT');
+    });
+
+    testDisk('exists, for files and directories', async (disk, directory) => {
+      expect(await disk.exists(`${directory}/file`)).toBe(false);
+      await write(disk, `${directory}/file`, 'x');
+      expect(await disk.exists(`${directory}/file`)).toBe(true);
+      expect(await disk.exists(directory)).toBe(true);
+    });
+
+    testDisk('makeDirectory makes parents too, and is content with one that is there', async (disk, directory) => {
+      await disk.makeDirectory(`${directory}/a/b/c`);
+      await disk.makeDirectory(`${directory}/a/b/c`);
+      expect(await disk.list(`${directory}/a/b`)).toEqual(['c']);
+      await expectDiskError(disk.open(`${directory}/missing/file`, 'create'), 'ENOENT');
+    });
+
+    testDisk('rename replaces', async (disk, directory) => {
+      await write(disk, `${directory}/from`, 'new');
+      await write(disk, `${directory}/to`, 'old');
+      await disk.rename(`${directory}/from`, `${directory}/to`);
+      await disk.syncDirectory(directory);
+      expect(await disk.list(directory)).toEqual(['to']);
+      expect(text(await disk.readFile(`${directory}/to`))).toBe('new');
+      await expectDiskError(disk.rename(`${directory}/from`, `${directory}/to`), 'ENOENT');
+    });
+
+    testDisk('rename takes a directory with all in it', async (disk, directory) => {
+      await disk.makeDirectory(`${directory}/from/inner`);
+      await write(disk, `${directory}/from/inner/file`, 'x');
+      await disk.rename(`${directory}/from`, `${directory}/to`);
+      expect(await disk.list(directory)).toEqual(['to']);
+      expect(text(await disk.readFile(`${directory}/to/inner/file`))).toBe('x');
+    });
+
+    testDisk('a file that is open stays usable when it is renamed or removed', async (disk, directory) => {
+      const file = await disk.open(`${directory}/file`, 'create');
+      await disk.rename(`${directory}/file`, `${directory}/other`);
+      await file.write([bytes('abc')], 0);
+      expect(text(await disk.readFile(`${directory}/other`))).toBe('abc');
+      await disk.removeFile(`${directory}/other`);
+      expect(await file.sizeBytes()).toBe(3);
+      await file.close();
+    });
+
+    testDisk('removeFile tells a missing file; removeTree does not', async (disk, directory) => {
+      await disk.makeDirectory(`${directory}/tree/inner`);
+      await write(disk, `${directory}/tree/inner/file`, 'x');
+      await disk.removeFile(`${directory}/tree/inner/file`);
+      await expectDiskError(disk.removeFile(`${directory}/tree/inner/file`), 'ENOENT');
+      await write(disk, `${directory}/tree/inner/file`, 'x');
+      await disk.removeTree(`${directory}/tree`);
+      await disk.removeTree(`${directory}/tree`);
+      expect(await disk.exists(`${directory}/tree`)).toBe(false);
+      await expectDiskError(disk.readFile(`${directory}/tree/inner/file`), 'ENOENT');
+    });
+
+    testDisk('freeBytes is a number of bytes', async (disk, directory) => {
+      expect(await disk.freeBytes(directory)).toBeGreaterThan(0);
+    });
+
+    testDisk('a lock is exclusive until it is released', async (disk, directory) => {
+      const lock = await disk.lock(`${directory}/lock`);
+      await expectDiskError(disk.lock(`${directory}/lock`), 'EBUSY');
+      const other = await disk.lock(`${directory}/other`);
+      await lock.release();
+      const again = await disk.lock(`${directory}/lock`);
+      await again.release();
+      await other.release();
+    });
+
+    testDisk('replaceFile replaces a small file, also after a crash left its staging file', async (disk, directory) => {
+      const path = `${directory}/small`;
+      await replaceFile(disk, path, bytes('one'));
+      await write(disk, `${path}.new`, 'half of tw');
+      await replaceFile(disk, path, bytes('two'));
+      expect(text(await disk.readFile(path))).toBe('two');
+      expect(await disk.list(directory)).toEqual(['small']);
+    });
+  });
+}
