@@ -11,7 +11,6 @@ import type { BatchCursor } from './batch-cursor.js';
 import { scanBatchesBackward } from './batch-index.js';
 import type { BatchEntry } from './batch-index.js';
 import { loadBatches } from './batch-loader.js';
-import type { RecordsCache } from './batch-loader.js';
 import { readLimits } from './limits.js';
 import { inRange, pageBytes } from './read-options.js';
 import { compressedSlice, cutPlain, fit, sliceBytes, sliceOverheadBytes } from './slice-cutter.js';
@@ -23,7 +22,6 @@ export interface ContextSource {
   readonly reader: StateReader;
   readonly stream: StreamView;
   readonly cutter: SliceCutter;
-  readonly recordsCache: RecordsCache | undefined;
 }
 
 /** What lies on one side of the record's batch. */
@@ -87,7 +85,7 @@ async function loadTarget(
     recordCount: entry.recordCount,
     bytes: entry.storedBytes,
   };
-  const [batch] = await loadBatches(reader, stream.id, [ref], source.recordsCache);
+  const [batch] = await loadBatches(reader, stream.id, [ref]);
   if (batch === undefined) throw new RecordsGone(seq);
   return { entry, batch };
 }
@@ -122,7 +120,7 @@ async function gather(
   while (recordsLeft > 0 && bytes < bytesMax) {
     const refs = await cursor.take(recordsLeft, bytesMax - bytes);
     if (refs.length === 0) break;
-    for (const batch of await loadBatches(source.reader, source.stream.id, refs, source.recordsCache)) {
+    for (const batch of await loadBatches(source.reader, source.stream.id, refs)) {
       const { recordCount } = batch.records;
       const taken = Math.min(recordsLeft, recordCount);
       const window = isDown ? { from: recordCount - taken, to: recordCount } : { from: 0, to: taken };

@@ -9,7 +9,6 @@ import type { StateReader } from '../base/state-machine.js';
 import { BackwardCursor, ForwardCursor, RecordsGone } from './batch-cursor.js';
 import type { BatchCursor } from './batch-cursor.js';
 import { loadBatches } from './batch-loader.js';
-import type { RecordsCache } from './batch-loader.js';
 import { readContext } from './context.js';
 import { beyondEnd, encodePageToken, requireReadable, trimmed } from './page-token.js';
 import { acceptedCodecs, pageBytes, pageLimit } from './read-options.js';
@@ -29,14 +28,11 @@ import type {
   StreamView,
 } from './types.js';
 
-export type { RecordsCache } from './batch-loader.js';
-
 export interface PageReaderOptions {
   /** The state machine, or whatever knows its published streams. */
   readonly machine: StreamLookup;
   readonly compressor: Compressor;
   readonly crc32: Crc32;
-  readonly recordsCache?: RecordsCache;
 }
 
 export interface ReadPageRequest extends PageOptions {
@@ -59,13 +55,11 @@ export class PageReader {
   readonly #machine: StreamLookup;
   readonly #compressor: Compressor;
   readonly #crc32: Crc32;
-  readonly #recordsCache: RecordsCache | undefined;
 
   constructor(options: PageReaderOptions) {
     this.#machine = options.machine;
     this.#compressor = options.compressor;
     this.#crc32 = options.crc32;
-    this.#recordsCache = options.recordsCache;
   }
 
   /**
@@ -152,7 +146,7 @@ export class PageReader {
     if (request.seq >= stream.nextSeq) throw beyondEnd(request.seq, stream);
     const cutter = new SliceCutter(this.#compressor, acceptedCodecs(request.acceptCodecs));
     try {
-      return await readContext({ reader, stream, cutter, recordsCache: this.#recordsCache }, request);
+      return await readContext({ reader, stream, cutter }, request);
     } catch (error) {
       throw error instanceof RecordsGone ? this.#gone(stream.id, error.seq) : error;
     }
@@ -167,7 +161,7 @@ export class PageReader {
         page.recordsLeft,
         acceptsAll ? page.bytesLeft : Math.min(page.bytesLeft, decompressedReadBytes),
       );
-      for (const batch of await loadBatches(reader, page.stream.id, refs, this.#recordsCache)) {
+      for (const batch of await loadBatches(reader, page.stream.id, refs)) {
         const window = page.windowOf(batch.records);
         if (window.to <= window.from) return;
         const slice = await cutter.cut(batch, window, { ...page.budget });

@@ -288,13 +288,4 @@ describe('races and damage', () => {
     partition.store.records.set(5, value);
     expect(await reason({ start: { type: 'seq', seq: 6 } })).toMatch(/^DATA_CORRUPT/);
   });
-
-  test('a records cache is asked first', async () => {
-    const cached = partition.store.records.get(3)!;
-    partition.store.records.delete(3);
-    const recordsCache = { get: (lsn: number) => (lsn === asLsn(3) ? cached : undefined) };
-    const pages = new PageReader({ machine: partition.machine, compressor: testCompressor, crc32: crc, recordsCache });
-    const page = await pages.readPage(partition.store, 's', { start: { type: 'edge' }, direction: 'forward' });
-    expect(await values(page)).toBe('a b c d e f');
-  });
 });
