@@ -1,0 +1,147 @@
+import type { Command } from 'commander';
+import type { LogboomClient, PartitionInfo, Verification } from '../../client/index.js';
+import { countArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
+import type { CommandContext, CommonOptions } from '../context.js';
+import { CommandError, UsageError } from '../failure.js';
+import { formatBytes, formatCount, formatTable, plural } from '../format.js';
+import type { CommandIo } from '../io.js';
+import { Progress } from '../progress.js';
+
+export function addPartitionCommands(program: Command, io: CommandIo): void {
+  const partition = program.command('partition').description('look at partitions and verify what they store');
+  addList(partition, io);
+  addVerify(partition, io);
+}
+
+function addList(partition: Command, io: CommandIo): void {
+  const command = partition
+    .command('list')
+    .alias('ls')
+    .description('list partitions with every LSN of their replicas')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  logboom partition list
+  logboom partition list --output json | jq .id
+`,
+    )
+    .action((options: CommonOptions) =>
+      withClient(options, async (client) => {
+        const context = makeContext(io, options.output);
+        const partitions = await client.cluster.partitions({ signal: context.signal });
+        if (options.output === 'text') await context.output.write(partitionTable(partitions));
+        else for (const info of partitions) await context.output.write(toJsonLine(info));
+      }),
+    );
+  withCommonOptions(command, io, ['text', 'json']);
+}
+
+/** Every LSN of rule 1, from the lowest to the highest. */
+export function partitionTable(partitions: readonly PartitionInfo[]): string {
+  const rows = partitions.flatMap(({ id, replicas, streamCount }) =>
+    replicas.map((replica) => [
+      id,
+      replica.replicaId,
+      replica.nodeId,
+      replica.role,
+      replica.term,
+      replica.trimPoint,
+      replica.archivedLsn ?? '-',
+      replica.persistedLsn,
+      replica.appliedLsn,
+      replica.commitLsn,
+      replica.durableLsn,
+      formatBytes(replica.storeBytes),
+      formatBytes(replica.dirtyBytes),
+      streamCount,
+    ]),
+  );
+  return formatTable(
+    [
+      'ID',
+      'REPLICA',
+      'NODE',
+      'ROLE',
+      'TERM',
+      'TRIM',
+      'ARCHIVED',
+      'PERSISTED',
+      'APPLIED',
+      'COMMIT',
+      'DURABLE',
+      'STORE',
+      'DIRTY',
+      'STREAMS',
+    ],
+    rows,
+  );
+}
+
+function addVerify(partition: Command, io: CommandIo): void {
+  const command = partition
+    .command('verify')
+    .description('read every stored value and verify its checksum')
+    .argument('[id]', 'partition', countArgument)
+    .option('--all', 'every partition')
+    .addHelpText(
+      'after',
+      `
+Ends with exit code 1 when something is damaged. Appends and reads go on meanwhile.
+
+Examples:
+  logboom partition verify 3
+  logboom partition verify --all
+`,
+    )
+    .action((id: number | undefined, options: CommonOptions & { all?: boolean }) => verify(io, id, options));
+  withCommonOptions(command, io, ['text', 'json']);
+}
+
+async function verify(
+  io: CommandIo,
+  id: number | undefined,
+  options: CommonOptions & { all?: boolean },
+): Promise<void> {
+  if ((id === undefined) === (options.all !== true)) throw new UsageError('give the number of a partition, or --all');
+  const context = makeContext(io, options.output);
+  await withClient(options, async (client) => {
+    const ids = id === undefined ? (await client.cluster.partitions()).map((partition) => partition.id) : [id];
+    let damaged = 0;
+    for (const partition of ids) damaged += await verifyOne(context, client, partition);
+    if (damaged > 0)
+      throw new CommandError(
+        'DATA_CORRUPT',
+        `${plural(damaged, 'stored value')} damaged`,
+        'What is damaged is not served. Keep the data directory, and see the server’s log.',
+      );
+  });
+}
+
+async function verifyOne(context: CommandContext, client: LogboomClient, partition: number): Promise<number> {
+  let state = { records: 0, bytes: 0, totalBytes: undefined as number | undefined };
+  const progress = new Progress(context.io.stderr, () => state);
+  if (context.format === 'text') progress.start();
+  let result: Verification;
+  try {
+    result = await client.cluster.verifyPartition(partition, {
+      signal: context.signal,
+      onProgress: ({ values, bytes, totalBytes }) =>
+        (state = { records: values, bytes, totalBytes: totalBytes || undefined }),
+    });
+  } finally {
+    progress.stop();
+  }
+  const { values, bytes, digest, appliedLsn, damaged } = result;
+  if (context.format === 'json') {
+    await context.output.write(toJsonLine({ partition, values, bytes, digest, appliedLsn, damaged }));
+    return damaged.length;
+  }
+  const { palette } = context;
+  const verdict = damaged.length === 0 ? palette.green('ok') : palette.red(`${damaged.length} DAMAGED`);
+  const what = `${formatCount(values)} values, ${formatBytes(bytes)}, applied LSN ${appliedLsn}, digest ${digest}`;
+  await context.output.write(`partition ${partition}: ${verdict}, ${what}\n`);
+  for (const { database, keyHex, problem } of damaged)
+    await context.output.write(`  ${database} ${keyHex}: ${problem}\n`);
+  return damaged.length;
+}

@@ -1,0 +1,127 @@
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
+import type { ClientOptions, LogboomClient } from '../client/index.js';
+import { makePalette } from './format.js';
+import type { Palette } from './format.js';
+import { Output } from './io.js';
+import type { CommandIo } from './io.js';
+import { parseDuration } from './time.js';
+
+export type OutputFormat = 'text' | 'json' | 'raw';
+
+/** Options that every client command takes. */
+export interface CommonOptions {
+  readonly address: string;
+  readonly output: OutputFormat;
+  readonly deadline: number;
+}
+
+/** What a command works with. */
+export interface CommandContext {
+  readonly io: CommandIo;
+  readonly output: Output;
+  readonly format: OutputFormat;
+  /** For standard output, and for messages on standard error. */
+  readonly palette: Palette;
+  readonly messagePalette: Palette;
+  /** Aborts when the user interrupts, or nobody reads the output any more. */
+  readonly signal: AbortSignal;
+  /** A line for people on standard error; nothing in JSON, so that both streams can be parsed. */
+  note(text: string): void;
+}
+
+/** Adds `--address`, `--output` and `--deadline`. */
+export function withCommonOptions(command: Command, io: CommandIo, formats: readonly OutputFormat[]): Command {
+  const address = new Option(
+    '--address <host:port,...>',
+    'node to talk to; several: the next one when one does not answer',
+  ).default(io.env['LOGBOOM_ADDRESS'] || '127.0.0.1:7400', `LOGBOOM_ADDRESS, or 127.0.0.1:7400`);
+  const wanted = io.env['LOGBOOM_OUTPUT'] ?? 'text';
+  const output = new Option('--output <format>', 'how to print')
+    .choices(formats)
+    .default(formats.find((format) => format === wanted) ?? 'text');
+  const deadline = new Option('--deadline <duration>', 'time for a call to the server')
+    .argParser(durationArgument)
+    .default(10_000, '10s');
+  return command.addOption(address).addOption(output).addOption(deadline);
+}
+
+export function makeContext(io: CommandIo, format: OutputFormat): CommandContext {
+  const output = new Output(io.stdout);
+  const coloured = (stream: { readonly isTTY?: boolean }): boolean =>
+    stream.isTTY === true && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb';
+  return {
+    io,
+    output,
+    format,
+    palette: makePalette(coloured(io.stdout)),
+    messagePalette: makePalette(coloured(io.stderr)),
+    signal: AbortSignal.any([io.interrupted, output.closed]),
+    note: (text) => {
+      if (format !== 'json') io.stderr.write(`${text}\n`);
+    },
+  };
+}
+
+/** Runs `action` with a client, which is closed afterwards. */
+export async function withClient<Result>(
+  options: CommonOptions,
+  action: (client: LogboomClient) => Promise<Result>,
+  more: ClientOptions = {},
+): Promise<Result> {
+  // Loaded late: a help text needs no gRPC.
+  const { LogboomClient } = await import('../client/index.js');
+  const client = new LogboomClient({
+    address: options.address,
+    deadlineMs: options.deadline,
+    // Somebody is waiting: a server that is not there is told after a moment.
+    retry: { attemptsMax: 4 },
+    ...more,
+  });
+  try {
+    return await action(client);
+  } finally {
+    await client.close().catch(() => {});
+  }
+}
+
+/** Prints a value as one line of JSON, with field names in snake case as in the API. */
+export function toJsonLine(value: unknown): string {
+  return `${JSON.stringify(value, (_, inner: unknown) => snakeKeys(inner))}\n`;
+}
+
+function snakeKeys(value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  if (verbatim.has(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), inner]),
+  );
+}
+
+const verbatim = new WeakSet<object>();
+
+/** Marks an object whose keys are data, not field names. */
+export function asData<Value extends object>(value: Value): Value {
+  verbatim.add(value);
+  return value;
+}
+
+// Parsers of arguments. commander turns their errors into usage errors that name the option.
+
+export function countArgument(text: string): number {
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(Number(text)))
+    throw new InvalidArgumentError('not a whole number.');
+  return Number(text);
+}
+
+export function positiveArgument(text: string): number {
+  const value = countArgument(text);
+  if (value === 0) throw new InvalidArgumentError('it must be at least 1.');
+  return value;
+}
+
+export function durationArgument(text: string): number {
+  const durationMs = parseDuration(text);
+  if (durationMs === undefined) throw new InvalidArgumentError('not a duration such as 500ms, 10s, 1h30m or 7d.');
+  return durationMs;
+}

@@ -1,0 +1,98 @@
+// Not through the client's index: a help text needs no gRPC.
+import { isLogboomError } from '../base/errors.js';
+import { isClientError } from '../client/errors.js';
+
+/** The command line itself is wrong: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The command failed for a reason that the command line found: exit code 1. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly reason: string;
+  readonly hint: string | undefined;
+
+  constructor(reason: string, message: string, hint?: string) {
+    super(message);
+    this.reason = reason;
+    this.hint = hint;
+  }
+}
+
+export const exitCode = { done: 0, failed: 1, usage: 2 } as const;
+
+/** What to do next, by reason. */
+const hints: Readonly<Record<string, string>> = {
+  STREAM_NOT_FOUND: 'See `logboom stream list`, or make it with `logboom stream create NAME`.',
+  STREAM_ALREADY_EXISTS: 'Use --if-not-exists to take the existing one, or `logboom stream update` to change it.',
+  STREAM_NAME_INVALID: 'Names are 1 to 255 letters, digits and . _ - / : and begin with a letter or digit.',
+  RECORD_TRIMMED:
+    'Retention has deleted that part. Read without --from and --page-token to begin at the oldest record.',
+  SEQ_BEYOND_END: 'See `logboom stream describe NAME` for the positions, or follow new records with `logboom tail`.',
+  PAGE_TOKEN_INVALID: 'Use a token exactly as it was printed, or read without one.',
+  PAGE_TOKEN_WRONG_DIRECTION: 'Continue with the direction the token was made for: add or drop --reverse.',
+  PAGE_TOKEN_WRONG_STREAM: 'Use the token with the stream it was printed for.',
+  PRODUCER_CONFLICT: 'The producer id was used for other content. Take another --producer ID for this file.',
+  PRODUCER_OVERLAP: 'Another process appends with this producer id. Let one finish, then run this again.',
+  PRODUCER_FENCED: 'Another process took over this producer id. Only one at a time can append with it.',
+  FENCING_TOKEN_MISMATCH: 'Give the stream’s token with --fencing-token; `logboom stream describe` shows it.',
+  SEQ_MISMATCH: 'Something else appended in between. See `logboom stream describe NAME` for the position.',
+  QUEUE_FULL: 'The server is busy; try again.',
+  DISK_FULL: 'Free space on the server’s disk, or delete streams; appends go on by themselves when there is room.',
+  DATA_CORRUPT: 'Run `logboom partition verify` to see what is damaged, and see the server’s log.',
+  PARTITION_STOPPED: 'See `logboom status` and the server’s log for the fault.',
+  PARTITION_NOT_FOUND: 'See `logboom partition list`.',
+  DEADLINE_EXCEEDED: 'The server is slow or stuck: see `logboom status`, or allow more with --deadline.',
+  UNREACHABLE: 'Start a node with `logboom dev`, or name another one with --address HOST:PORT or LOGBOOM_ADDRESS.',
+  CONNECTION_LOST: 'The server went away. Run the command again; an append with --producer continues where it was.',
+  PROTOCOL: 'Is that address a Logboom gRPC port? The HTTP port is one higher.',
+  REFUSED: 'Is that address a Logboom gRPC port? The HTTP port is one higher.',
+  OUTCOME_UNKNOWN: 'Use --producer ID: then the append can simply be run again.',
+  ADDRESS_IN_USE: 'Another node may be running already: see `logboom status`, or choose another --port.',
+  DATA_DIRECTORY_LOCKED: 'Another node runs on this directory: stop it, or choose another with --data-dir.',
+  CONFIGURATION_INVALID: 'See docs/configuration.md for the settings.',
+};
+
+interface Failure {
+  readonly reason: string;
+  readonly message: string;
+  readonly facts: Readonly<Record<string, string | number>>;
+  readonly hint: string | undefined;
+}
+
+/** An error in the words of the command line. */
+export function describeFailure(error: unknown): Failure {
+  if (isLogboomError(error))
+    return { reason: error.reason, message: error.message, facts: error.facts, hint: hints[error.reason] };
+  if (isClientError(error)) return { reason: error.code, message: error.message, facts: {}, hint: hints[error.code] };
+  if (error instanceof UsageError) return { reason: 'USAGE', message: error.message, facts: {}, hint: undefined };
+  if (error instanceof CommandError)
+    return { reason: error.reason, message: error.message, facts: {}, hint: error.hint ?? hints[error.reason] };
+  const { message, code, path } = error as NodeJS.ErrnoException;
+  if (code !== undefined && path !== undefined && fileProblems[code] !== undefined)
+    return { reason: code, message: `${fileProblems[code]}: ${path}`, facts: {}, hint: undefined };
+  return { reason: code ?? 'INTERNAL', message: message ?? String(error), facts: {}, hint: undefined };
+}
+
+const fileProblems: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'it is not readable for this user',
+  EPERM: 'it is not readable for this user',
+  EISDIR: 'it is a directory',
+  EMFILE: 'too many files are open',
+};
+
+/** `error: ... (REASON)`, on one line, and a second one with what to do next. */
+export function failureText(error: unknown): string {
+  const { reason, message, hint } = describeFailure(error);
+  const oneLine = reason === 'CONFIGURATION_INVALID' ? message : message.replace(/\s*\n\s*/g, ' ');
+  const end = reason === 'USAGE' ? '' : ` (${reason})`;
+  return `error: ${oneLine.replace(/\.$/, '')}${end}\n${hint === undefined ? '' : `${hint}\n`}`;
+}
+
+/** The same for `--output json`, on standard error. */
+export function failureJson(error: unknown): string {
+  const { reason, message, facts, hint } = describeFailure(error);
+  return `${JSON.stringify({ error: { reason, message, facts, hint } })}\n`;
+}

@@ -1,0 +1,103 @@
+import { method } from './connection.js';
+import type { CallOptions, Connection } from './connection.js';
+import { ClientError } from './errors.js';
+import * as messages from './messages.js';
+import type { MessageValue } from './schema.js';
+import { messages as messagesOf } from './tail.js';
+
+export type NodeInfo = MessageValue<typeof messages.node>;
+export type Limits = MessageValue<typeof messages.limits>;
+export type ReplicaInfo = MessageValue<typeof messages.replica>;
+export type PartitionInfo = MessageValue<typeof messages.partition>;
+
+export interface ClusterInfo {
+  readonly clusterId: string;
+  readonly nodes: readonly NodeInfo[];
+  /** Partition of each hash slot. */
+  readonly slotPartitions: readonly number[];
+  /** The node that answered. */
+  readonly answeredBy: number;
+  readonly limits: Limits;
+}
+
+export interface VerificationProgress {
+  readonly values: number;
+  readonly bytes: number;
+  /** Roughly, of all that is to be read; 0 when unknown. */
+  readonly totalBytes: number;
+}
+
+export interface Verification extends VerificationProgress {
+  /** Of the logical content, at `appliedLsn`. */
+  readonly digest: string;
+  readonly appliedLsn: number;
+  readonly damaged: readonly { readonly database: string; readonly keyHex: string; readonly problem: string }[];
+}
+
+/** The cluster, its nodes and partitions; `client.cluster`. */
+export class Cluster {
+  readonly #connection: Connection;
+  #limits: Limits | undefined;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  async describe(options: CallOptions = {}): Promise<ClusterInfo> {
+    const request = { message: messages.describeClusterRequest, value: {} };
+    const response = await this.#connection.unary(method.describeCluster, request, messages.describeClusterResponse, {
+      ...options,
+      idempotent: true,
+    });
+    if (!response.limits) throw new ClientError('PROTOCOL', 'a description of the cluster without its limits');
+    this.#limits = response.limits;
+    return { ...response, limits: response.limits };
+  }
+
+  /** The limits of the server, asked once. */
+  async limits(options: CallOptions = {}): Promise<Limits> {
+    return this.#limits ?? (await this.describe(options)).limits;
+  }
+
+  async partitions(options: CallOptions = {}): Promise<readonly PartitionInfo[]> {
+    const request = { message: messages.listPartitionsRequest, value: {} };
+    const response = await this.#connection.unary(method.listPartitions, request, messages.listPartitionsResponse, {
+      ...options,
+      idempotent: true,
+    });
+    return response.partitions;
+  }
+
+  /**
+   * Reads every stored value of a partition and verifies its checksum. Takes as long as there is data, so it has no
+   * deadline of its own.
+   */
+  async verifyPartition(
+    partition: number,
+    options: CallOptions & { readonly onProgress?: ((progress: VerificationProgress) => void) | undefined } = {},
+  ): Promise<Verification> {
+    const { signal, deadlineMs, onProgress } = options;
+    signal?.throwIfAborted();
+    const request = messages.verifyPartitionRequest.encode({ partition });
+    return this.#connection.retrying('VerifyPartition', true, { signal }, async () => {
+      const { address } = this.#connection;
+      const call = this.#connection.serverStream(method.verifyPartition, request, deadlineMs);
+      const onAbort = (): void => call.cancel();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        for await (const bytes of messagesOf(call, address)) {
+          const progress = messages.verifyPartitionResponse.decode(bytes);
+          if (progress.done) return progress;
+          onProgress?.(progress);
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw error;
+      } finally {
+        signal?.removeEventListener('abort', onAbort);
+        call.cancel();
+      }
+      throw new ClientError('CONNECTION_LOST', 'the verification ended without an outcome');
+    });
+  }
+}
