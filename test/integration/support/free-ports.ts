@@ -1,0 +1,21 @@
+import { createServer } from 'node:net';
+
+/**
+ * Two free ports next to each other, on loopback. Below the range that the system gives to outgoing connections: a client
+ * that tries a port of that range while its server is down can end up connected to itself.
+ */
+export async function freePortPair(): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = 12_000 + 2 * Math.floor(Math.random() * 9000);
+    if ((await isFree(port)) && (await isFree(port + 1))) return port;
+  }
+  throw new Error('no two free ports between 12000 and 30000');
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
