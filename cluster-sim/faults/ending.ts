@@ -1,0 +1,196 @@
+/**
+ * The end of a run. First a random quorum is healed while the others stay broken: the cluster must converge, serve, and
+ * give back everything. Then all is healed, and all replicas must come to the same state.
+ */
+import type { History } from '../clients/history.js';
+import { FinalClient } from '../clients/final-client.js';
+import type { StreamBooks } from '../checkers/stream-books.js';
+import { isQuorum, membersOf } from '../checkers/quorums.js';
+import type { Cluster } from '../nodes/cluster.js';
+import type { SimulatedNode } from '../nodes/simulated-node.js';
+import type { Nemesis } from './nemesis.js';
+
+export interface EndingParts {
+  readonly cluster: Cluster;
+  readonly nemesis: Nemesis;
+  readonly history: History;
+  readonly books: StreamBooks;
+  /** Resolves when no client has a call under way. */
+  readonly stopClients: () => Promise<void>;
+}
+
+const convergeMsMax = 120_000;
+const readBackMsMax = 180_000;
+const stepMs = 250;
+
+export class Ending {
+  readonly #parts: EndingParts;
+
+  constructor(parts: EndingParts) {
+    this.#parts = parts;
+  }
+
+  /** Answers what is missing; undefined when everything came about. */
+  run(): string | undefined {
+    const { cluster, nemesis } = this.#parts;
+    nemesis.end();
+    const healed = this.#chooseHealed();
+    cluster.note(0, `END: heals nodes ${healed.map(({ id }) => id).join(' ')}`);
+    cluster.count(
+      healed.length === cluster.nodes.length ? 'runs ended with all nodes healed' : 'runs ended with a quorum healed',
+    );
+    this.#heal(healed);
+    return (
+      this.#service(healed, 'a healed quorum') ??
+      this.#healRest(healed) ??
+      this.#until(convergeMsMax, 'equal states of all replicas', () => this.#hasConverged()) ??
+      this.#equalStates()
+    );
+  }
+
+  #service(healed: readonly SimulatedNode[], who: string): string | undefined {
+    const { cluster, books, history, stopClients } = this.#parts;
+    const leaders = (): boolean =>
+      [...cluster.checker.truths.keys()].every((partitionId) => {
+        const leader = cluster.leaderOf(partitionId);
+        return leader !== undefined && healed.includes(leader);
+      });
+    let missing = this.#until(convergeMsMax, `a leader of every partition, by ${who}`, leaders);
+    if (missing !== undefined) return missing;
+    let stopped = false;
+    void stopClients().then(() => (stopped = true));
+    missing = this.#until(60_000, `the end of all client calls, by ${who}`, () => stopped);
+    if (missing !== undefined) return missing;
+    const client = new FinalClient({ cluster, books, history, id: 99, kind: 'final', isRunning: () => true }, healed);
+    let served = false;
+    void client.serveAndReadBack().then(() => (served = true));
+    return (
+      this.#until(readBackMsMax, `an append to every stream and a full read-back, by ${who}`, () => served) &&
+      client.progress
+    );
+  }
+
+  /** A random quorum of every configuration there is, without nodes that cannot serve. */
+  #chooseHealed(): SimulatedNode[] {
+    const { cluster, nemesis } = this.#parts;
+    const random = cluster.random('ending');
+    for (const node of cluster.nodes) {
+      if (!node.damaged || node.keptDown !== undefined) continue;
+      node.crash('process', undefined);
+      node.keptDown = 'its data is damaged';
+    }
+    const able = cluster.nodes.filter((node) => node.keptDown === undefined);
+    if (nemesis.budget.isConfigurationChanging()) return able;
+    for (let count = 1; count <= able.length; count += 1) {
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        const chosen = random.shuffled(able).slice(0, count);
+        if (this.#isQuorumEverywhere(chosen)) return chosen;
+      }
+    }
+    return able;
+  }
+
+  #isQuorumEverywhere(nodes: readonly SimulatedNode[]): boolean {
+    const { cluster } = this.#parts;
+    const replicas = new Set(nodes.map((node) => node.replicaId));
+    return [...cluster.checker.truths.keys()].every((partitionId) =>
+      cluster.configurations(partitionId).every((confState) => isQuorum(confState, (replica) => replicas.has(replica))),
+    );
+  }
+
+  #heal(healed: readonly SimulatedNode[]): void {
+    const { cluster } = this.#parts;
+    const { network } = cluster;
+    network.heal();
+    for (const node of cluster.nodes) {
+      if (healed.includes(node)) continue;
+      // The rest stays broken: gone, or there and cut off, which is worse.
+      if (cluster.random('ending').chance(0.5)) node.crash('process', undefined);
+      node.keptDown ??= node.state === 'down' ? 'kept down at the end' : undefined;
+      for (const other of healed) {
+        network.cut(node.id, other.id);
+        network.cut(other.id, node.id);
+      }
+    }
+    for (const node of healed) this.#healNode(node);
+  }
+
+  #healNode(node: SimulatedNode): void {
+    node.resume();
+    node.nextFaults.clear();
+    node.hangsUntilMs = 0;
+    node.disk.slowness = 1;
+    node.disk.capacityBytes = Number.POSITIVE_INFINITY;
+    Object.assign(node.stores.faults, { writeFailuresPerMille: 0, flushFailuresPerMille: 0 });
+    node.clock.setDrift(0);
+    // An operation that still hangs would do so for as long as the fault was to last.
+    if (node.state === 'starting' || node.state === 'stopping') node.crash('process', undefined);
+    node.start();
+  }
+
+  #healRest(healed: readonly SimulatedNode[]): undefined {
+    const { cluster } = this.#parts;
+    cluster.note(0, 'END: heals all nodes');
+    cluster.network.heal();
+    for (const node of cluster.nodes) {
+      if (healed.includes(node)) continue;
+      if (node.keptDown === 'kept down at the end') node.keptDown = undefined;
+      this.#healNode(node);
+    }
+    return undefined;
+  }
+
+  /** Replicas that are members and whose nodes can serve have applied everything that is committed. */
+  #hasConverged(): boolean {
+    const { cluster } = this.#parts;
+    return this.#members().every(({ node, partitionId }) => {
+      const record = cluster.checker.record(partitionId, node.replicaId);
+      const committed = cluster.checker.truth(partitionId)?.committedLsn ?? 0;
+      return record !== undefined && record.running && record.applied === committed;
+    });
+  }
+
+  #equalStates(): string | undefined {
+    const { cluster } = this.#parts;
+    const hashes = new Map<number, string>();
+    for (const { node, partitionId } of this.#members()) {
+      const replica = node.manager?.replicas.find((candidate) => candidate.partitionId === partitionId);
+      if (replica === undefined) return `node ${node.id} serves partition ${partitionId}`;
+      const { stateHash, appliedLsn } = replica.status;
+      const hash = `${appliedLsn}/${stateHash.high}:${stateHash.low}`;
+      const other = hashes.get(partitionId);
+      if (other !== undefined && other !== hash) {
+        cluster.verdict.broken(
+          'equal-lsn-equal-state',
+          `partition ${partitionId}, node ${node.id} ends at ${hash}, another at ${other}`,
+        );
+      }
+      hashes.set(partitionId, hash);
+    }
+    cluster.count('runs ended with equal states');
+    return undefined;
+  }
+
+  #members(): { readonly node: SimulatedNode; readonly partitionId: number }[] {
+    const { cluster } = this.#parts;
+    return [...cluster.checker.truths].flatMap(([partitionId, truth]) =>
+      cluster.nodes
+        .filter((node) => node.keptDown === undefined && membersOf(truth.newestConfiguration).includes(node.replicaId))
+        .map((node) => ({ node, partitionId })),
+    );
+  }
+
+  /** Lets time pass until something is so; answers what is missing after so long. */
+  #until(limitMs: number, what: string, isSo: () => boolean): string | undefined {
+    const { world, verdict } = this.#parts.cluster;
+    const endMs = world.nowMs + limitMs;
+    while (!isSo()) {
+      if (verdict.violation !== undefined) return what;
+      if (world.nowMs >= endMs) return what;
+      const beforeMs = world.nowMs;
+      world.run(beforeMs + stepMs);
+      if (world.nowMs === beforeMs) return what;
+    }
+    return undefined;
+  }
+}

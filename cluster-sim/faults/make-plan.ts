@@ -1,0 +1,178 @@
+/** Draws the plan of a run from its seed: which nodes, which weather, which clients, and what is done to them when. */
+import { RandomStream } from '../engine/random.js';
+import { fairWeather } from '../network/network.js';
+import type { ClientPlan, ClockWeather, DiskWeather, Plan, Profile, StreamPlan } from '../plan.js';
+import { noStoreFaults } from '../simulated-ordered-store.js';
+import { drawActions } from './draw-actions.js';
+
+const kibibyte = 1024;
+
+export const calmDisk: DiskWeather = {
+  operationMsMax: 0.1,
+  syncMsMax: 1,
+  tornSectorsPerMille: 100,
+  crashPerMillion: 0,
+  powerLossPerMille: 0,
+};
+
+export function makePlan(seed: number, profile: Profile, durationMs: number): Plan {
+  switch (profile) {
+    case 'calm':
+      return calmPlan(seed, durationMs);
+    case 'swarm':
+      return swarmPlan(seed, durationMs, 'swarm');
+    case 'churn':
+    case 'lease':
+    case 'single':
+      return swarmPlan(seed, durationMs, profile);
+  }
+}
+
+/** Three nodes, three partitions, ten appends a second, and nothing goes wrong. */
+function calmPlan(seed: number, durationMs: number): Plan {
+  return {
+    seed,
+    profile: 'calm',
+    durationMs,
+    nodes: 3,
+    initialVoters: [1, 2, 3],
+    partitions: 3,
+    tickMs: 500,
+    electionTicks: 10,
+    segmentBytes: 1024 * kibibyte,
+    flushAgeMs: 10_000,
+    maintenanceMs: 10_000,
+    readMode: 'read-index',
+    network: fairWeather,
+    // Writes to the page cache and to a memtable take no time that is worth an event.
+    disk: { ...calmDisk, operationMsMax: 0 },
+    stores: { ...noStoreFaults, writeMsMax: 0, readMsMax: 0 },
+    clocks: [],
+    streams: [1, 2, 3].map((partition) => streamPlan(`calm-${partition}`, partition)),
+    clients: {
+      appendsPerSecond: 10,
+      producers: 6,
+      conditionalAppenders: 0,
+      readers: 1,
+      walkers: 1,
+      loss: 0,
+      recordsMax: 1,
+      recordBytesMax: 20,
+    },
+    actions: [],
+  };
+}
+
+function streamPlan(name: string, partition: number): StreamPlan {
+  return { name, partition, retentionBytes: 0, retentionAgeMs: 0, mayBeDeleted: false };
+}
+
+/**
+ * Swarm testing (Groce and others, 2012): each seed leaves many kinds of faults out altogether, and is hard on the rest.
+ * Runs in which everything goes wrong at once find less, for one fault hides the other.
+ */
+function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm'>): Plan {
+  const random = new RandomStream(seed, 'plan');
+  const isChurn = profile === 'churn';
+  const nodes = nodesOf(random, profile);
+  const spares = nodes >= 4 && (isChurn || random.chance(0.5)) ? nodes - 3 : 0;
+  const partitions = random.integer(1, 3);
+  const all = Array.from({ length: nodes }, (_, index) => index + 1);
+  const base = {
+    seed,
+    profile,
+    durationMs,
+    nodes,
+    initialVoters: random
+      .shuffled(all)
+      .slice(0, nodes - spares)
+      .sort((a, b) => a - b),
+    partitions,
+    tickMs: 100,
+    electionTicks: random.pick([5, 10, 10, 20]),
+    segmentBytes: random.pick([64, 128, 256]) * kibibyte,
+    flushAgeMs: random.pick([1000, 5000, 20_000]),
+    maintenanceMs: random.pick([2000, 5000]),
+    readMode: profile === 'lease' || random.chance(0.2) ? 'lease' : 'read-index',
+    network: drawNetwork(random),
+    disk: drawDisk(random),
+    stores: {
+      ...noStoreFaults,
+      writeMsMax: random.pick([0.2, 2]),
+      flushMsMax: random.pick([50, 400, 2000]),
+    },
+    clocks: all.map(() =>
+      profile === 'lease' ? { skewMs: 0, drift: random.pick([-0.3, 0, 0.3]) } : drawClock(random),
+    ),
+    streams: drawStreams(random, partitions),
+    clients: drawClients(random),
+  } as const;
+  // A lease counts the leader's own ticks: a process that stands still stretches it, which is stated, not tested.
+  const actions = drawActions(new RandomStream(seed, 'actions'), base).filter(
+    ({ kind }) => base.readMode !== 'lease' || kind !== 'pause',
+  );
+  return { ...base, actions };
+}
+
+function nodesOf(random: RandomStream, profile: Profile): number {
+  if (profile === 'single') return 1;
+  if (profile === 'lease') return random.pick([3, 5]);
+  return random.pick(profile === 'churn' ? [4, 5] : [1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5]);
+}
+
+function drawNetwork(random: RandomStream): Plan['network'] {
+  const some = <Value>(odds: number, value: () => Value, otherwise: Value): Value =>
+    random.chance(odds) ? value() : otherwise;
+  return {
+    latencyMsMin: 0.2,
+    latencyMsMax: some(0.3, () => random.pick([5, 20, 80]), 1.5),
+    loss: some(0.4, () => random.pick([0.001, 0.01, 0.1]), 0),
+    duplicate: some(0.4, () => random.pick([0.001, 0.02, 0.1]), 0),
+    reorder: some(0.4, () => random.pick([0.01, 0.1, 0.3]), 0),
+    reorderMsMax: random.pick([2, 20, 300]),
+    replayOld: some(0.3, () => random.pick([0.001, 0.02]), 0),
+  };
+}
+
+function drawDisk(random: RandomStream): DiskWeather {
+  return {
+    operationMsMax: random.pick([0.1, 0.1, 1]),
+    syncMsMax: random.pick([1, 1, 5, 20]),
+    tornSectorsPerMille: random.pick([0, 100, 500]),
+    crashPerMillion: random.chance(0.5) ? random.pick([5, 20, 60]) : 0,
+    powerLossPerMille: random.pick([0, 300, 700]),
+  };
+}
+
+function drawClock(random: RandomStream): ClockWeather {
+  return {
+    skewMs: random.chance(0.3) ? Math.floor(random.between(-60_000, 60_000)) : 0,
+    drift: random.chance(0.3) ? random.between(-0.1, 0.1) : 0,
+  };
+}
+
+function drawStreams(random: RandomStream, partitions: number): StreamPlan[] {
+  const streams: StreamPlan[] = [];
+  for (let partition = 1; partition <= partitions; partition += 1) {
+    streams.push(streamPlan(`main-${partition}`, partition));
+    if (random.chance(0.5))
+      streams.push({ ...streamPlan(`kept-${partition}`, partition), retentionBytes: random.pick([2, 10]) * kibibyte });
+    if (random.chance(0.3))
+      streams.push({ ...streamPlan(`aged-${partition}`, partition), retentionAgeMs: random.pick([20_000, 60_000]) });
+    if (random.chance(0.5)) streams.push({ ...streamPlan(`gone-${partition}`, partition), mayBeDeleted: true });
+  }
+  return streams;
+}
+
+function drawClients(random: RandomStream): ClientPlan {
+  return {
+    appendsPerSecond: random.pick([3, 8, 20]),
+    producers: random.integer(2, 6),
+    conditionalAppenders: random.integer(0, 3),
+    readers: random.integer(1, 3),
+    walkers: random.integer(0, 2),
+    loss: random.chance(0.5) ? random.pick([0.001, 0.01, 0.05]) : 0,
+    recordsMax: random.pick([1, 4]),
+    recordBytesMax: random.pick([0, 100, 2000]),
+  };
+}

@@ -1,0 +1,273 @@
+/** Does to a cluster what the plan says, when it says so; and no more than the fault budget allows. */
+import { asReplicaId } from '../../src/base/ids.js';
+import { isLogboomError } from '../../src/base/errors.js';
+import type { Cluster } from '../nodes/cluster.js';
+import type { SimulatedNode } from '../nodes/simulated-node.js';
+import { cutsOf } from '../network/topologies.js';
+import type { Action, Target } from '../plan.js';
+import { FaultBudget } from './fault-budget.js';
+import { replaceNode } from './replacement.js';
+import { rotLog, rotStore } from './rot.js';
+import { drawVoterChange } from './voter-changes.js';
+
+const kibibyte = 1024;
+/** A node whose data has rotted is replaced after this time, whether it has noticed or not. */
+const replaceRottenMs = 30_000;
+
+export class Nemesis {
+  readonly budget: FaultBudget;
+  readonly #cluster: Cluster;
+  #ended = false;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.budget = new FaultBudget(cluster);
+    cluster.replaceLater = (node) => cluster.world.after(2000, () => node.keptDown && this.#replace(node, 500));
+  }
+
+  run(): void {
+    const { world, plan } = this.#cluster;
+    this.#cluster.faultsOn = plan.profile !== 'calm';
+    if (plan.profile === 'churn') void this.#disturbElections();
+    for (const action of plan.actions) {
+      world.at(action.atMs, () => {
+        if (!this.#ended) this.#do(action);
+      });
+    }
+  }
+
+  /**
+   * At elections: proposes a configuration change to the new leader before it knows what is committed, and now and then
+   * cuts it off before the others have the change.
+   */
+  async #disturbElections(): Promise<void> {
+    const { world, network, plan } = this.#cluster;
+    const random = this.#cluster.random('elections');
+    while (!this.#ended) {
+      const { partition, node } = await this.#cluster.nextElection();
+      if (this.#ended || !random.chance(0.5)) continue;
+      await world.sleep(random.exponential(1));
+      this.#changeVoters({ partition, pick: random.nextUint32() });
+      if (!random.chance(0.4)) continue;
+      await world.sleep(random.exponential(1));
+      const order = [
+        node,
+        ...Array.from({ length: plan.nodes }, (_, index) => index + 1).filter((other) => other !== node),
+      ];
+      const cuts = cutsOf('isolate', order);
+      for (const { from, to } of cuts) network.cut(from, to);
+      this.#cluster.note(node, 'cut off after its election');
+      this.#cluster.count('leaders cut off after their election');
+      world.after(random.between(1000, 4000), () => cuts.forEach(({ from, to }) => network.mend(from, to)));
+    }
+  }
+
+  /** Nothing new happens from here on; what is under way is healed by the caller. */
+  end(): void {
+    this.#ended = true;
+    this.#cluster.faultsOn = false;
+  }
+
+  #do(action: Action): void {
+    const cluster = this.#cluster;
+    const { world, network } = cluster;
+    switch (action.kind) {
+      case 'cut': {
+        const cuts = cutsOf(action.topology, action.order);
+        for (const { from, to } of cuts) network.cut(from, to);
+        this.#did(action, 0, `network: ${action.topology} of ${action.order.join(' ')} for ${action.forMs} ms`);
+        cluster.count(action.topology === 'isolate' ? 'isolations' : 'partial partitions');
+        world.after(action.forMs, () => cuts.forEach(({ from, to }) => network.mend(from, to)));
+        return;
+      }
+      case 'slow-link':
+        network.slow(action.from, action.to, action.extraMs, action.bytesPerMs);
+        this.#did(action, 0, `network: slow from ${action.from} to ${action.to} for ${action.forMs} ms`);
+        world.after(action.forMs, () => network.slow(action.from, action.to, 0, 0));
+        return;
+      case 'power-loss-all':
+        this.#did(action, 0, 'power loss everywhere');
+        cluster.nodes.forEach((node, index) => node.crash('power', action.downMs[index] ?? 1000));
+        return;
+      case 'rolling-restart':
+        this.#did(action, 0, 'rolling restart');
+        action.order.forEach((id, index) =>
+          world.after(index * action.everyMs, () => !this.#ended && cluster.node(id)?.restart(200)),
+        );
+        return;
+      case 'transfer-leader':
+        return this.#transferLeader(action);
+      case 'change-voters':
+        return this.#changeVoters(action);
+      case 'delete-stream':
+        if (cluster.plan.streams[action.stream]?.mayBeDeleted === true) cluster.streamsToDelete.push(action.stream);
+        return;
+      case 'clock-jump':
+      case 'clock-drift':
+      case 'bit-rot':
+      case 'wipe': {
+        const node = cluster.node(action.node);
+        if (node !== undefined) this.#doToNode(action, node);
+        return;
+      }
+      default: {
+        const node = this.#resolve(action.target);
+        if (node !== undefined) this.#doToTarget(action, node);
+      }
+    }
+  }
+
+  #doToNode(action: Extract<Action, { readonly node: number }>, node: SimulatedNode): void {
+    const cluster = this.#cluster;
+    switch (action.kind) {
+      case 'clock-jump':
+        node.clock.jumpWall(action.byMs);
+        return this.#did(action, node.id, `wall clock jumps by ${action.byMs} ms`);
+      case 'clock-drift':
+        node.clock.setDrift(action.drift);
+        return this.#did(action, node.id, `clock drifts by ${(100 * action.drift).toFixed(1)} %`);
+      case 'wipe':
+        if (!this.budget.mayDamage(node)) return;
+        if (cluster.mutant === 'wiped-disk-keeps-its-identity') return node.wipe(action.downMs, true);
+        return this.#replace(node, action.downMs);
+      case 'bit-rot': {
+        if (!this.budget.mayDamage(node)) return;
+        const what =
+          action.where === 'log' ? rotLog(node, action.pick) : rotStore(node, action.pick, cluster.plan.partitions);
+        if (what === undefined) return;
+        this.#damaged(node);
+        this.#did(action, node.id, `bit rot in ${what}`);
+        // A log is read again at the next start, and seldom before.
+        if (action.where === 'log')
+          cluster.world.after(1000 + (action.pick % 10_000), () => node.isUp && node.crash('process', 500));
+      }
+    }
+  }
+
+  #doToTarget(action: Extract<Action, { readonly target: Target }>, node: SimulatedNode): void {
+    const { world } = this.#cluster;
+    switch (action.kind) {
+      case 'crash':
+        return node.crash('process', action.downMs);
+      case 'power-loss':
+        return node.crash('power', action.downMs);
+      case 'restart':
+        return node.restart(action.downMs);
+      case 'pause':
+        node.pause();
+        world.after(action.forMs, () => node.resume());
+        return this.#did(action, node.id, undefined);
+      case 'disk-slow':
+        node.disk.slowness = action.factor;
+        world.after(action.forMs, () => (node.disk.slowness = 1));
+        return this.#did(action, node.id, `disk ${action.factor} times slower for ${action.forMs} ms`);
+      case 'disk-hang':
+        node.hangsUntilMs = world.nowMs + action.forMs;
+        return this.#did(action, node.id, `disk hangs for ${action.forMs} ms`);
+      case 'disk-full':
+        node.disk.capacityBytes = node.disk.usedBytes + 16 * kibibyte;
+        world.after(action.forMs, () => (node.disk.capacityBytes = Number.POSITIVE_INFINITY));
+        return this.#did(action, node.id, `disk full for ${action.forMs} ms`);
+      case 'disk-error':
+        // What cannot be read is lost, to the server as to us.
+        if (action.operation === 'read') {
+          if (!this.budget.mayDamage(node)) return;
+          this.#damaged(node);
+        }
+        node.nextFaults.set(action.operation, { kind: 'fail', code: 'EIO' });
+        return;
+      case 'store-failures':
+        node.stores.faults.writeFailuresPerMille = action.perMille;
+        node.stores.faults.flushFailuresPerMille = action.perMille;
+        world.after(action.forMs, () => {
+          node.stores.faults.writeFailuresPerMille = 0;
+          node.stores.faults.flushFailuresPerMille = 0;
+        });
+        return this.#did(action, node.id, `writes to stores fail for ${action.forMs} ms`);
+      case 'flush':
+        // A flush that fails reopens the store, which the replica sees to.
+        for (const replica of node.manager?.replicas ?? []) void flushOf(replica).catch(() => {});
+    }
+  }
+
+  /** Something of the node's data is lost. It may notice, or serve on; it is replaced in either case. */
+  #damaged(node: SimulatedNode): void {
+    const cluster = this.#cluster;
+    const { replicaId } = node;
+    node.damaged = true;
+    this.budget.damaged.add(node.id);
+    cluster.world.after(replaceRottenMs, () => {
+      if (node.replicaId === replicaId && node.keptDown === undefined) this.#replace(node, 500);
+    });
+  }
+
+  /** At the end of a run nothing is replaced any more: who is to be healed is decided then. */
+  #replace(node: SimulatedNode, downMs: number): void {
+    if (!this.#ended) replaceNode(this.#cluster, { budget: this.budget, isOver: () => this.#ended }, node, downMs);
+  }
+
+  #transferLeader({ partition, to }: Extract<Action, { kind: 'transfer-leader' }>): void {
+    const leader = this.#cluster.leaderOf(partition);
+    const target = this.#cluster.node(to);
+    const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
+    if (replica === undefined || target === undefined || leader === target) return;
+    this.#ask(() => replica.transferLeader(asReplicaId(target.replicaId)));
+    this.#cluster.count('leadership transfers');
+    this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${target.replicaId}`);
+  }
+
+  #changeVoters({ partition, pick }: { readonly partition: number; readonly pick: number }): void {
+    const cluster = this.#cluster;
+    const leader = cluster.leaderOf(partition);
+    const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
+    // While a node is being replaced, only that changes configurations.
+    if (replica === undefined || this.budget.damaged.size > 0) return;
+    const change = drawVoterChange(
+      replica.confState,
+      cluster.nodes.map((node) => node.replicaId),
+      pick,
+    );
+    if (change === undefined) return;
+    this.#ask(() => replica.proposeConfChange(change));
+    cluster.count('configuration changes proposed');
+    const steps = change.steps.map((step) => `${step.type} ${step.replica}`).join(', ');
+    cluster.note(leader?.id ?? 0, `p${partition}: proposes ${change.transition} ${steps || 'leave joint'}`);
+  }
+
+  /** A refusal is an answer. */
+  #ask(call: () => unknown): void {
+    try {
+      call();
+    } catch (error) {
+      if (!isLogboomError(error)) throw error;
+    }
+  }
+
+  #resolve(target: Target): SimulatedNode | undefined {
+    return 'node' in target ? this.#cluster.node(target.node) : this.#cluster.leaderOf(target.leaderOf);
+  }
+
+  #did(action: Action, nodeId: number, text: string | undefined): void {
+    this.#cluster.count(countOf[action.kind] ?? action.kind);
+    if (text !== undefined) this.#cluster.note(nodeId, text);
+  }
+}
+
+const countOf: Partial<Record<Action['kind'], string>> = {
+  cut: 'network cuts',
+  'slow-link': 'slow links',
+  'power-loss-all': 'correlated power losses',
+  'rolling-restart': 'rolling restarts',
+  pause: 'pauses',
+  'clock-jump': 'clock jumps',
+  'clock-drift': 'clock drifts',
+  'disk-slow': 'slow disks',
+  'disk-hang': 'hung disks',
+  'disk-full': 'full disks',
+  'store-failures': 'store failures',
+};
+
+/** Throws as a rejection, also while the store is being reopened. */
+async function flushOf(replica: { flush(): Promise<unknown> }): Promise<void> {
+  await replica.flush();
+}

@@ -1,0 +1,23 @@
+/** Bits that change by themselves, where it can be told from a write that was torn. */
+import type { SimulatedNode } from '../nodes/simulated-node.js';
+
+/** Behind the header block of a segment. */
+const entriesFrom = 8192;
+
+/**
+ * Flips a bit of the log, before the last group: rot in the last one looks like a torn write to anyone who has only
+ * this disk to look at (src/wal/recovery.ts). Answers where, or undefined when there is no such place.
+ */
+export function rotLog(node: SimulatedNode, pick: number): string | undefined {
+  const { lastLogSync } = node;
+  if (lastLogSync === undefined || lastLogSync.position <= entriesFrom) return undefined;
+  const offset = entriesFrom + (pick % (lastLogSync.position - entriesFrom));
+  node.disk.flipBit(lastLogSync.path, offset, pick % 8);
+  return `${lastLogSync.path} at ${offset}`;
+}
+
+/** Flips a bit of a value of a state store. */
+export function rotStore(node: SimulatedNode, pick: number, partitions: number): string | undefined {
+  const directory = `/data/partitions/${1 + (pick % partitions)}/${pick % 2 === 0 ? 'records' : 'index'}`;
+  return node.stores.rot(directory) === undefined ? undefined : directory;
+}

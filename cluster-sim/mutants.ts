@@ -1,0 +1,28 @@
+/** Deliberate bugs of storage and of the node, made in the simulated adapters; those of consensus are in src/raft/mutants.ts. */
+export const simulationMutants = {
+  'applied-lsn-in-second-batch': 'the applied LSN is written to the index in a batch of its own, before the next one',
+  'persisted-reported-at-flush-start': 'a flush is reported complete when it starts',
+  'store-keeps-own-log':
+    'a database opens with what its own log replays, damaged in the middle, instead of its last flush',
+  'trim-to-applied': 'the log is trimmed to the applied LSN instead of the persisted one',
+  'torn-tail-is-data': 'the intact frames of a torn commit group count',
+  'damage-is-cut-away': 'damage in the middle of the log is cut away as if it were a torn tail',
+  'failed-sync-ignored': 'a failed fsync counts as a successful one',
+  'producers-forgotten-on-restart':
+    'a restarted replica does not know the producers any more: repeats are appended again',
+  'wiped-disk-keeps-its-identity': 'a node whose disk was lost comes back as the replica it was',
+  'trim-touches-other-log': "one partition's trim point is applied to the logs of the others",
+} as const;
+
+export type SimulationMutant = keyof typeof simulationMutants;
+
+export function isSimulationMutant(name: string): name is SimulationMutant {
+  return Object.hasOwn(simulationMutants, name);
+}
+
+/** Of the table of the design: what cannot be caught because its feature comes later. */
+export const mutantsNotYet: readonly string[] = [
+  'trim beyond the archived LSN, replica drops entries above its own persisted LSN, trim although a node cannot see the repository: no trim in a cluster before there are snapshots',
+  'commit regression or stale append after a snapshot: accept-stale-append covers appends below the commit LSN; the snapshot half comes with snapshots',
+  'manifest before its chunks, chunk collected too early, rotten value archived, interrupted import accepted: come with snapshots',
+];

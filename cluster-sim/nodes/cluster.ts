@@ -1,0 +1,219 @@
+/** All nodes of a run, what connects them, and the books about them. */
+import type { ConfState, Message } from '../../src/raft/types.js';
+import type { RaftMutant } from '../../src/raft/index.js';
+import type { StateStoreSizes } from '../../src/state-store/index.js';
+import type { WalOptions } from '../../src/wal/index.js';
+import { ClusterChecker } from '../checkers/cluster-checker.js';
+import { describeConfiguration, membersOf } from '../checkers/quorums.js';
+import { Verdict } from '../checkers/verdict.js';
+import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js';
+import { RandomStream } from '../engine/random.js';
+import type { World } from '../engine/world.js';
+import { Network } from '../network/network.js';
+import type { SimulationMutant } from '../mutants.js';
+import type { Plan } from '../plan.js';
+import type { TimeLine } from '../report/time-line.js';
+import type { Counts } from '../report/counts.js';
+import { SimulatedNode } from './simulated-node.js';
+
+const kibibyte = 1024;
+
+export interface Election {
+  readonly partition: number;
+  readonly node: number;
+}
+
+export interface ClusterParts {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly counts: Counts;
+  readonly timeLine: TimeLine;
+  readonly raftMutant: RaftMutant | undefined;
+  readonly mutant: SimulationMutant | undefined;
+}
+
+export class Cluster {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly network: Network;
+  readonly verdict: Verdict;
+  readonly checker: ClusterChecker;
+  readonly applied = new AppliedCommands();
+  readonly nodes: readonly SimulatedNode[];
+  readonly raftMutant: RaftMutant | undefined;
+  readonly mutant: SimulationMutant | undefined;
+  /** Indexes of streams that the keeper is to delete. */
+  readonly streamsToDelete: number[] = [];
+  readonly walOptions: Partial<WalOptions>;
+  readonly storeSizes: StateStoreSizes;
+  /** Random faults happen; scheduled ones are the plan's. */
+  faultsOn = false;
+  /** Called when a node refuses its data: someone is to replace it. */
+  replaceLater: (node: SimulatedNode) => void = () => {};
+  readonly #counts: Counts;
+  readonly #timeLine: TimeLine;
+  #awaitingElection: ((election: Election) => void)[] = [];
+  readonly #randoms = new Map<string, RandomStream>();
+
+  constructor(parts: ClusterParts) {
+    const { world, plan, counts, timeLine } = parts;
+    this.world = world;
+    this.plan = plan;
+    this.raftMutant = parts.raftMutant;
+    this.mutant = parts.mutant;
+    this.#counts = counts;
+    this.#timeLine = timeLine;
+    this.verdict = new Verdict(
+      () => world.nowMs,
+      (violation) => {
+        this.note(0, `BROKEN ${violation.invariant}: ${violation.message}`);
+        world.stop();
+      },
+    );
+    this.network = new Network(world, this.random('network'), plan.network);
+    this.checker = new ClusterChecker(this.verdict, this.#events(), () => plan.nodes);
+    const { segmentBytes } = plan;
+    this.walOptions = {
+      segmentBytes,
+      maxGroupBytes: segmentBytes / 8,
+      maxPendingBytes: segmentBytes / 4,
+      recentEntriesCacheBytes: 256 * kibibyte,
+      loadedEntriesCacheBytes: 64 * kibibyte,
+      minFreeBytes: segmentBytes,
+      lazySyncDelayMs: 500,
+      zeroFillBytesPerSecond: 64 * segmentBytes,
+      spareSegments: 1,
+    };
+    this.storeSizes = {
+      records: { writeBufferBytes: 512 * kibibyte, tableBytes: 64 * kibibyte, blockCacheBytes: 0 },
+      index: { writeBufferBytes: 256 * kibibyte, tableBytes: 64 * kibibyte, blockCacheBytes: 0 },
+      indexMemtableBytesMax: 192 * kibibyte,
+      heldBytesMax: 128 * kibibyte,
+    };
+    this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimulatedNode(this, index + 1));
+  }
+
+  /** One stream a subsystem: asking for it again goes on with it. */
+  random(subsystem: string): RandomStream {
+    let random = this.#randoms.get(subsystem);
+    if (random === undefined) {
+      random = new RandomStream(this.plan.seed, subsystem);
+      this.#randoms.set(subsystem, random);
+    }
+    return random;
+  }
+
+  node(id: number): SimulatedNode | undefined {
+    return this.nodes[id - 1];
+  }
+
+  nodeOfReplica(replicaId: number): SimulatedNode | undefined {
+    return this.nodes.find((node) => node.replicaId === replicaId);
+  }
+
+  /** The node that leads a partition as of the highest term; undefined when none does. */
+  leaderOf(partitionId: number): SimulatedNode | undefined {
+    let leader: { readonly node: SimulatedNode; readonly term: number } | undefined;
+    for (const node of this.nodes) {
+      const record = this.checker.record(partitionId, node.replicaId);
+      if (record === undefined || !record.isLeader || !node.isUp) continue;
+      if (leader === undefined || record.term > leader.term) leader = { node, term: record.term };
+    }
+    return leader?.node;
+  }
+
+  createMachine(partitionId: number): ObservedMachine {
+    return new ObservedMachine(partitionId, this.applied, this.mutant === 'producers-forgotten-on-restart');
+  }
+
+  /** Every configuration that some replica has in force: what a quorum of must be there for the cluster to go on. */
+  configurations(partitionId: number): readonly ConfState[] {
+    const found = [...this.checker.records]
+      .filter((record) => record.partitionId === partitionId)
+      .map(({ confState }) => confState);
+    const newest = this.checker.truth(partitionId)?.newestConfiguration;
+    return newest === undefined ? found : [newest, ...found];
+  }
+
+  isMember(partitionId: number, replicaId: number): boolean {
+    return this.configurations(partitionId).some((confState) => membersOf(confState).includes(replicaId));
+  }
+
+  /** Resolves when the next leader is elected. */
+  nextElection(): Promise<Election> {
+    return new Promise((resolve) => this.#awaitingElection.push(resolve));
+  }
+
+  get networkCounts(): Record<string, number> {
+    return Object.fromEntries(
+      Object.entries(this.network.counts).map(([name, count]) => [`messages ${name}`, count as number]),
+    );
+  }
+
+  count(what: string, by = 1): void {
+    this.#counts.add(what, by);
+  }
+
+  /** An event for the time line; node 0 is the cluster. */
+  note(nodeId: number, text: string): void {
+    this.world.trace.mix(nodeId);
+    this.world.trace.mixText(text);
+    this.#timeLine.event(this.world.nowMs, nodeId, text);
+  }
+
+  /** A message as it is delivered. */
+  trace(nodeId: number, partitionId: number, message: Message): void {
+    this.world.trace.mix(nodeId * 1000 + partitionId);
+    this.world.trace.mix(message.from * 1_000_000 + message.term);
+    this.world.trace.mixText(message.type);
+    this.#timeLine.message(this.world.nowMs, nodeId, partitionId, message);
+  }
+
+  #events(): ConstructorParameters<typeof ClusterChecker>[1] {
+    return {
+      onLeader: (record) => {
+        this.count('elections');
+        this.note(record.nodeId, `leads partition ${record.partitionId} in term ${record.term}`);
+        const awaiting = this.#awaitingElection;
+        this.#awaitingElection = [];
+        for (const resolve of awaiting) resolve({ partition: record.partitionId, node: record.nodeId });
+      },
+      onTruncation: (record) => {
+        this.count('log truncations');
+        this.note(record.nodeId, `replaces entries of partition ${record.partitionId}`);
+      },
+      onCommit: () => this.count('commits'),
+      onConfiguration: (record, confState) => {
+        this.count('configuration changes');
+        this.note(0, `partition ${record.partitionId} now has ${describeConfiguration(confState)}`);
+      },
+      onStoreReopened: (record) => {
+        this.count('stores reopened');
+        this.note(record.nodeId, `store of partition ${record.partitionId} reopened at ${record.applied}`);
+      },
+      onTrim: () => this.count('trims'),
+      onPersisted: () => this.count('flushes'),
+      onFault: (record, error) => this.#onFault(record, error),
+    };
+  }
+
+  #onFault(record: { readonly nodeId: number; readonly partitionId: number }, error: Error): void {
+    const node = this.node(record.nodeId);
+    if (node === undefined || node.state === 'down') return;
+    this.note(record.nodeId, `partition ${record.partitionId} stops: ${error.message}`);
+    const reason = (error as { reason?: string }).reason;
+    if (reason === 'WAL_FAILED' || reason === 'SHUTTING_DOWN') return;
+    if (node.damaged && (reason === 'STATE_STORE_CORRUPT' || reason === 'DATA_CORRUPT' || reason === 'WAL_CORRUPT')) {
+      this.world.after(0, () => {
+        if (node.state === 'down') return;
+        node.crash('process', undefined);
+        node.refusedToServe();
+      });
+      return;
+    }
+    this.verdict.broken(
+      'assertion',
+      `node ${record.nodeId}, partition ${record.partitionId}: ${error.stack ?? error.message}`,
+    );
+  }
+}

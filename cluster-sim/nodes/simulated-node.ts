@@ -1,0 +1,378 @@
+/** One machine of the cluster, and the server process on it: started, killed, paused, restarted by a supervisor. */
+import { crc32 } from 'node:zlib';
+import { InvariantViolation } from '../../src/base/assert.js';
+import { isLogboomError } from '../../src/base/errors.js';
+import { asNodeId, asPartitionId, asReplicaId } from '../../src/base/ids.js';
+import { isDiskError } from '../../src/base/ports/disk.js';
+import type { Environment } from '../../src/base/ports/environment.js';
+import type { Random } from '../../src/base/ports/random.js';
+import { noMetrics } from '../../src/base/ports/metrics.js';
+import {
+  defaultReplicaOptions,
+  PartitionManager,
+  type ReplicaPlacement,
+  type ReplicaStart,
+} from '../../src/partition/index.js';
+import { decodeMessage, encodeMessage } from '../../src/raft/index.js';
+import type { ConfState, Message } from '../../src/raft/types.js';
+import { StoreFailure } from '../../src/state-store/index.js';
+import type { StreamsResult } from '../../src/streams/index.js';
+import type { ObservedMachine } from '../clients/observed-machine.js';
+import type { PartitionLog } from '../../src/wal/types.js';
+import { RealityError } from '../engine/guards.js';
+import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
+import { SimulatedStoreProvider } from '../simulated-ordered-store.js';
+import type { Cluster } from './cluster.js';
+import { mutatedDisk, mutatedObserver, mutateLogBeforeStart } from './mutant-adapters.js';
+import { NodeClock } from './node-clock.js';
+import { nodeLogger } from './node-logger.js';
+import { NodeStores } from './node-stores.js';
+import { SimulatedCompressor } from './simulated-compressor.js';
+import { runMaintenance } from './maintenance.js';
+
+export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
+export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
+export type CrashKind = 'process' | 'power';
+
+const directory = '/data';
+/** How long a supervisor waits before it starts a process that ended by itself. */
+const supervisorMs = 1000;
+
+export class SimulatedNode {
+  readonly id: number;
+  readonly clock: NodeClock;
+  readonly disk: SimulatedDisk;
+  readonly stores: SimulatedStoreProvider;
+  /** Replica id of this node's replicas; a new one after the disk was lost. */
+  replicaId: number;
+  state: NodeState = 'down';
+  manager: Manager | undefined;
+  /** Its data was damaged on purpose: it may refuse to serve, and what it promised is void. */
+  damaged = false;
+  /** It is not started again until this is undefined; why. */
+  keptDown: string | undefined;
+  /** Faults to come, each for the next operation of its kind. */
+  readonly nextFaults = new Map<DiskOperation['kind'], DiskFault>();
+  /** Simulated time until which the disk does nothing. */
+  hangsUntilMs = 0;
+  /** Where the newest synced write to the log began. */
+  lastLogSync: { readonly path: string; readonly position: number } | undefined;
+  readonly #cluster: Cluster;
+  #lastLogWrite: { readonly path: string; readonly position: number } | undefined;
+  #life = 0;
+  #writesPending = 0;
+  #restartScheduled = false;
+
+  constructor(cluster: Cluster, id: number) {
+    const { world, plan } = cluster;
+    this.id = id;
+    this.replicaId = id;
+    this.#cluster = cluster;
+    const weather = plan.clocks[id - 1] ?? { skewMs: 0, drift: 0 };
+    this.clock = new NodeClock(world, weather.skewMs, weather.drift);
+    this.disk = new SimulatedDisk(this.clock, cluster.random(`disk-${id}`), {
+      ...plan.disk,
+      onTornSector: () => cluster.count('torn sectors'),
+    });
+    this.disk.intercept = (operation) => this.#intercept(operation);
+    this.stores = new SimulatedStoreProvider({
+      clock: this.clock,
+      random: cluster.random(`stores-${id}`),
+      faults: { ...plan.stores, keepsLog: cluster.mutant === 'store-keeps-own-log' },
+    });
+  }
+
+  get isUp(): boolean {
+    return this.state === 'up';
+  }
+
+  /** Random numbers of the server process. */
+  get serviceRandom(): Random {
+    return this.#cluster.random(`node-${this.id}`);
+  }
+
+  start(): void {
+    if (this.state !== 'down' || this.keptDown !== undefined) return;
+    this.state = 'starting';
+    this.#cluster.note(this.id, 'start');
+    const life = this.#life;
+    this.#open(life).then(
+      (manager) => {
+        if (life === this.#life) this.#opened(manager);
+      },
+      (error: unknown) => {
+        if (life === this.#life) this.#startFailed(error);
+      },
+    );
+  }
+
+  /** The process dies at this moment. It is started again after `downMs`, or not before someone does when undefined. */
+  crash(kind: CrashKind, downMs: number | undefined): void {
+    if (this.state !== 'down') {
+      this.#cluster.count(kind === 'power' ? 'power losses' : 'crashes');
+      if (this.#writesPending > 0) this.#cluster.count('crashes with pending writes');
+    }
+    if (kind === 'power' && this.disk.unsyncedBytes > 0) this.#cluster.count('power losses with unsynced writes');
+    this.#end();
+    this.stores.crash();
+    if (kind === 'power') this.disk.powerLoss();
+    else this.disk.processCrash();
+    this.#cluster.note(this.id, kind === 'power' ? 'power loss' : 'crash');
+    this.startAfter(downMs);
+  }
+
+  /** A clean stop and a start. */
+  restart(downMs: number): void {
+    const { manager } = this;
+    if (this.state !== 'up' || manager === undefined) return;
+    this.state = 'stopping';
+    this.#cluster.note(this.id, 'clean stop');
+    this.#cluster.count('clean restarts');
+    const life = this.#life;
+    const stopped = manager.drain(1000).then(() => manager.stop());
+    const after = (): void => {
+      if (life !== this.#life) return;
+      this.#end();
+      this.stores.crash();
+      this.disk.processCrash();
+      this.startAfter(downMs);
+    };
+    stopped.then(after, after);
+    // A stop that hangs is cut short, as a supervisor does.
+    this.#cluster.world.after(15_000, () => {
+      if (life === this.#life && this.state === 'stopping') this.crash('process', downMs);
+    });
+  }
+
+  /** All that the disk held is gone. The node comes back as another replica, for what the old one promised is void. */
+  wipe(downMs: number, keepsIdentity: boolean): void {
+    this.crash('power', undefined);
+    this.disk.wipe();
+    this.stores.remove(directory);
+    this.lastLogSync = undefined;
+    this.nextFaults.clear();
+    this.#cluster.checker.nodeLost(this.id);
+    if (!keepsIdentity) this.replicaId += 100;
+    this.damaged = false;
+    this.#cluster.count('wiped disks');
+    this.#cluster.note(
+      this.id,
+      keepsIdentity ? 'disk wiped, same identity' : `disk wiped, now replica ${this.replicaId}`,
+    );
+    this.startAfter(downMs);
+  }
+
+  startAfter(delayMs: number | undefined): void {
+    if (delayMs === undefined || this.#restartScheduled) return;
+    this.#restartScheduled = true;
+    this.#cluster.world.after(delayMs, () => {
+      this.#restartScheduled = false;
+      this.start();
+    });
+  }
+
+  pause(): void {
+    this.clock.pause();
+    this.#cluster.note(this.id, 'pause');
+  }
+
+  resume(): void {
+    if (!this.clock.isPaused) return;
+    this.clock.resume();
+    this.#cluster.note(this.id, 'resume');
+  }
+
+  /** A message from the network. */
+  receive(partitionId: number, bytes: Uint8Array): void {
+    if (this.state !== 'up' && this.state !== 'stopping') return;
+    this.clock.inProcess(() => {
+      const { manager } = this;
+      if (manager === undefined) return;
+      const message = decodeMessage(bytes);
+      if (message.to !== this.replicaId) return;
+      this.#cluster.trace(this.id, partitionId, message);
+      try {
+        manager.deliver(asPartitionId(partitionId), message);
+      } catch (error) {
+        // The replica has stopped on it already, and told its observer.
+        if (!(error instanceof InvariantViolation) && !isLogboomError(error)) throw error;
+      }
+    });
+  }
+
+  async #open(life: number): Promise<Manager> {
+    const { plan, mutant } = this.#cluster;
+    mutateLogBeforeStart(this.disk, mutant);
+    const disk = mutatedDisk(this.disk.mount(), mutant);
+    const logs = new Map<number, PartitionLog>();
+    for (const path of [directory, `${directory}/wal`, `${directory}/partitions`]) {
+      if (await disk.exists(path)) continue;
+      await disk.makeDirectory(path);
+      await disk.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '/');
+    }
+    const environment: Environment = {
+      clock: this.clock,
+      random: this.serviceRandom,
+      disk,
+      compressor: new SimulatedCompressor(this.clock),
+      crc32: (bytes, seed) => crc32(bytes, seed),
+      logger: nodeLogger((level, message) => {
+        if (life === this.#life) this.#cluster.note(this.id, `${level}: ${message}`);
+      }),
+      metrics: noMetrics,
+    };
+    const options = {
+      nodeId: asNodeId(this.id),
+      replicas: this.#placements(),
+      transport: {
+        send: (partitionId: number, messages: readonly Message[]) => this.#send(life, partitionId, messages),
+      },
+      nodesKnown: () => plan.nodes,
+      storeProvider: new NodeStores({ provider: this.stores, disk, mutant }),
+      createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),
+      wal: this.#cluster.walOptions,
+      flush: { ageMs: plan.flushAgeMs },
+      storeSizes: this.#cluster.storeSizes,
+      replica: {
+        ...defaultReplicaOptions,
+        electionTicks: plan.electionTicks,
+        reads: { readMode: plan.readMode },
+        // The writes of one group must fit the small memtables of the simulation.
+        processor: { ...defaultReplicaOptions.processor, groupEntriesMax: 128 },
+      },
+      tickMs: plan.tickMs,
+      walTargetBytes: 4 * plan.segmentBytes,
+      observe: (start: ReplicaStart) =>
+        mutatedObserver(this.#cluster.checker.observe(this.id, start), start, { mutant, logs }),
+      ...(this.#cluster.raftMutant === undefined ? {} : { mutant: this.#cluster.raftMutant }),
+    };
+    return PartitionManager.open<StreamsResult, ObservedMachine>(environment, options, directory);
+  }
+
+  #placements(): ReplicaPlacement[] {
+    const { plan } = this.#cluster;
+    const confState: ConfState = {
+      voters: plan.initialVoters.map(asReplicaId),
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    };
+    return Array.from({ length: plan.partitions }, (_, index) => ({
+      partitionId: asPartitionId(index + 1),
+      replicaId: asReplicaId(this.replicaId),
+      confState,
+    }));
+  }
+
+  #opened(manager: Manager): void {
+    this.manager = manager;
+    this.state = 'up';
+    this.#cluster.note(this.id, 'up');
+    const life = this.#life;
+    void manager.failed.then((error) => {
+      if (life !== this.#life) return;
+      this.#cluster.count('processes ended by a failed log');
+      this.#cluster.note(this.id, `process ends: ${error.message}`);
+      this.crash('process', supervisorMs);
+    });
+    runMaintenance(this, manager, this.#cluster, () => life === this.#life);
+  }
+
+  #startFailed(error: unknown): void {
+    this.#cluster.note(this.id, `start failed: ${String(error)}`);
+    this.#cluster.count('failed starts');
+    const refused = isLogboomError(error, 'WAL_CORRUPT') || isLogboomError(error, 'STATE_STORE_CORRUPT');
+    this.#end();
+    this.stores.crash();
+    this.disk.processCrash();
+    if (refused && this.damaged) return this.refusedToServe();
+    const isBug = isProgrammingError(error) || (error instanceof Error && isProgrammingError(error.cause));
+    const passes =
+      !isBug && (isDiskError(error) || error instanceof StoreFailure || (isLogboomError(error) && !refused));
+    if (!passes)
+      this.#cluster.verdict.broken(
+        refused ? 'sound-data-is-accepted' : 'assertion',
+        `node ${this.id}: ${describe(error)}`,
+      );
+    this.startAfter(supervisorMs);
+  }
+
+  /** The damage was detected: an operator will have to replace the node. */
+  refusedToServe(): void {
+    this.#cluster.count('damage detected');
+    this.keptDown = 'its data is damaged';
+    this.#cluster.note(this.id, 'refuses to serve: damaged');
+    this.#cluster.replaceLater(this);
+  }
+
+  #end(): void {
+    this.#life += 1;
+    this.#writesPending = 0;
+    this.state = 'down';
+    this.manager = undefined;
+    this.clock.endProcess();
+    this.#cluster.checker.nodeStopped(this.id);
+  }
+
+  #send(life: number, partitionId: number, messages: readonly Message[]): void {
+    // The process died in the middle of what it is doing: none of the rest leaves the machine.
+    if (life !== this.#life) return;
+    const { network, checker } = this.#cluster;
+    for (const message of messages) {
+      checker.checkSent(partitionId, message);
+      const target = this.#cluster.nodeOfReplica(message.to);
+      if (target === undefined) continue;
+      const bytes = encodeMessage(message);
+      network.send(this.id, target.id, bytes.length, () => target.receive(partitionId, bytes));
+    }
+  }
+
+  /** Faults at the boundary of each disk operation. */
+  #intercept(operation: DiskOperation): DiskFault | undefined {
+    const { kind } = operation;
+    const { world, plan } = this.#cluster;
+    if (kind === 'write') {
+      this.#writesPending += 1;
+      this.#lastLogWrite = { path: operation.path, position: operation.position };
+    }
+    const fault = this.nextFaults.get(kind);
+    if (fault !== undefined) {
+      this.nextFaults.delete(kind);
+      this.#cluster.count(kind === 'datasync' ? 'failed syncs' : 'disk errors');
+      this.#cluster.note(this.id, `disk: ${kind} fails`);
+    }
+    const { crashPerMillion } = plan.disk;
+    if (crashPerMillion > 0 && this.#cluster.faultsOn) {
+      const random = this.#cluster.random(`crashes-${this.id}`);
+      const odds = (this.#writesPending > 0 ? 10 : 1) * crashPerMillion;
+      if (random.nextUint32() % 1_000_000 < odds) {
+        const kindOfCrash = random.nextUint32() % 1000 < plan.disk.powerLossPerMille ? 'power' : 'process';
+        this.#cluster.count('crashes at an I/O boundary');
+        this.crash(kindOfCrash, 50 + (random.nextUint32() % 3000));
+        return undefined;
+      }
+    }
+    if (kind === 'datasync' && fault === undefined) {
+      this.#writesPending = 0;
+      if (operation.path === this.#lastLogWrite?.path) this.lastLogSync = this.#lastLogWrite;
+    }
+    if (fault === undefined && this.hangsUntilMs > world.nowMs)
+      return { kind: 'delay', delayMs: this.hangsUntilMs - world.nowMs };
+    return fault;
+  }
+}
+
+/** What no fault of a disk explains, however it was wrapped. */
+function isProgrammingError(error: unknown): boolean {
+  return (
+    error instanceof TypeError ||
+    error instanceof ReferenceError ||
+    error instanceof RangeError ||
+    error instanceof RealityError
+  );
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,113 @@
+/**
+ * Everything that a run is made of, decided beforehand from the seed and written down: so that a run can be repeated,
+ * stored as JSON, and shrunk by leaving things out.
+ */
+import type { NetworkWeather } from './network/network.js';
+import type { Topology } from './network/topologies.js';
+import type { SimulatedStoreFaults } from './simulated-ordered-store.js';
+
+/**
+ * `churn`: spare nodes, configurations that change, nodes that are replaced; `single`: one node alone, which may trim;
+ * `lease`: reads by lease, clocks that drift as far as is allowed, leaders that are cut off.
+ */
+export const profiles = ['swarm', 'calm', 'churn', 'single', 'lease'] as const;
+export type Profile = (typeof profiles)[number];
+
+/** Odds a million operations. */
+export interface DiskWeather {
+  readonly operationMsMax: number;
+  readonly syncMsMax: number;
+  readonly tornSectorsPerMille: number;
+  /** The process is killed at an operation; ten times likelier while writes are pending. */
+  readonly crashPerMillion: number;
+  /** Of those crashes, how many of a thousand are power losses. */
+  readonly powerLossPerMille: number;
+}
+
+export interface ClockWeather {
+  readonly skewMs: number;
+  readonly drift: number;
+}
+
+export interface ClientPlan {
+  /** Appends a second, of all clients together. */
+  readonly appendsPerSecond: number;
+  readonly producers: number;
+  readonly conditionalAppenders: number;
+  readonly readers: number;
+  readonly walkers: number;
+  /** Loss of requests, and of answers: each makes an outcome unknown. */
+  readonly loss: number;
+  readonly recordsMax: number;
+  readonly recordBytesMax: number;
+}
+
+export interface StreamPlan {
+  readonly name: string;
+  readonly partition: number;
+  readonly retentionBytes: number;
+  readonly retentionAgeMs: number;
+  /** May be deleted and created again during the run. */
+  readonly mayBeDeleted: boolean;
+}
+
+/** Whom an action strikes: a node by number, or whoever leads a partition at that moment. */
+export type Target = { readonly node: number } | { readonly leaderOf: number };
+
+export type Action = { readonly atMs: number } & (
+  | { readonly kind: 'cut'; readonly topology: Topology; readonly order: readonly number[]; readonly forMs: number }
+  | {
+      readonly kind: 'slow-link';
+      readonly from: number;
+      readonly to: number;
+      readonly extraMs: number;
+      readonly bytesPerMs: number;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'crash'; readonly target: Target; readonly downMs: number }
+  | { readonly kind: 'power-loss'; readonly target: Target; readonly downMs: number }
+  | { readonly kind: 'power-loss-all'; readonly downMs: readonly number[] }
+  | { readonly kind: 'restart'; readonly target: Target; readonly downMs: number }
+  | { readonly kind: 'rolling-restart'; readonly order: readonly number[]; readonly everyMs: number }
+  | { readonly kind: 'pause'; readonly target: Target; readonly forMs: number }
+  | { readonly kind: 'clock-jump'; readonly node: number; readonly byMs: number }
+  | { readonly kind: 'clock-drift'; readonly node: number; readonly drift: number }
+  | { readonly kind: 'disk-slow'; readonly target: Target; readonly factor: number; readonly forMs: number }
+  | { readonly kind: 'disk-hang'; readonly target: Target; readonly forMs: number }
+  | { readonly kind: 'disk-full'; readonly target: Target; readonly forMs: number }
+  | { readonly kind: 'disk-error'; readonly target: Target; readonly operation: 'write' | 'read' | 'datasync' }
+  | { readonly kind: 'store-failures'; readonly target: Target; readonly perMille: number; readonly forMs: number }
+  | { readonly kind: 'bit-rot'; readonly node: number; readonly where: 'log' | 'store'; readonly pick: number }
+  | { readonly kind: 'wipe'; readonly node: number; readonly downMs: number }
+  | { readonly kind: 'transfer-leader'; readonly partition: number; readonly to: number }
+  | { readonly kind: 'change-voters'; readonly partition: number; readonly pick: number }
+  | { readonly kind: 'flush'; readonly target: Target }
+  | { readonly kind: 'delete-stream'; readonly stream: number }
+);
+export type ActionKind = Action['kind'];
+
+export interface Plan {
+  readonly seed: number;
+  readonly profile: Profile;
+  /** Of the part with faults; the end of the run comes behind it. */
+  readonly durationMs: number;
+  readonly nodes: number;
+  /** Nodes whose replicas vote from the start; the others wait to be added. */
+  readonly initialVoters: readonly number[];
+  readonly partitions: number;
+  readonly tickMs: number;
+  readonly electionTicks: number;
+  readonly segmentBytes: number;
+  readonly flushAgeMs: number;
+  /** Retention proposals and physical deletions are looked for this often. */
+  readonly maintenanceMs: number;
+  /** How reads are confirmed. */
+  readonly readMode: 'read-index' | 'lease';
+  readonly network: NetworkWeather;
+  readonly disk: DiskWeather;
+  readonly stores: SimulatedStoreFaults;
+  readonly clocks: readonly ClockWeather[];
+  readonly streams: readonly StreamPlan[];
+  readonly clients: ClientPlan;
+  readonly actions: readonly Action[];
+}

@@ -1,0 +1,34 @@
+/**
+ * Seeds that found a real bug, one line each of what it was; they run with every test. A later change of the simulator
+ * may lead such a seed past its bug: it stays all the same, and a bug that matters has a test of its own beside.
+ */
+import type { Profile } from '../plan.js';
+
+export interface StoredSeed {
+  readonly seed: number;
+  readonly profile: Profile;
+  readonly durationMs: number;
+  readonly found: string;
+}
+
+export const storedSeeds: readonly StoredSeed[] = [
+  {
+    seed: 10,
+    profile: 'swarm',
+    durationMs: 60_000,
+    found:
+      'a follower behind the memory of the log was never sent entries: nobody loaded what the core asked for (loading-log.ts)',
+  },
+  {
+    seed: 7,
+    profile: 'swarm',
+    durationMs: 60_000,
+    found: 'a follower, or a leader just elected, answered STREAM_NOT_FOUND for a stream that it had not applied yet',
+  },
+  {
+    seed: 33,
+    profile: 'swarm',
+    durationMs: 60_000,
+    found: 'a group of applied entries was larger than what the index takes in one write, and stopped the partition',
+  },
+];
