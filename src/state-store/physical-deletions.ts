@@ -5,7 +5,7 @@ import { RangeReclaimer } from './range-reclaimer.js';
 import { deletionKey, recordsKey } from './sealed-values.js';
 import type { SerialGate } from './serial-gate.js';
 
-/** Few deletions wait for more of them, or for an idle moment, but no longer than this. */
+/** Few and small deletions wait for more of them, or for an idle moment, but no longer than this. */
 const sweepAgeMs = 60_000;
 /** One sweep takes no more at once. */
 const sweepDeletionsMax = 16_384;
@@ -47,6 +47,7 @@ export class PhysicalDeletions {
   #covered = 0;
   #coveredSinceMs = 0;
   #sweeping: Promise<void> | undefined;
+  #measuring = false;
   #closed = false;
 
   constructor(parts: {
@@ -100,9 +101,25 @@ export class PhysicalDeletions {
     if (this.#covered === 0) this.#coveredSinceMs = this.#clock.monotonicMs();
     this.#covered = Math.max(this.#covered, this.#flushing);
     this.#flushing = 0;
+    if (this.#covered === 0) return;
     const isDue =
       this.#covered >= this.#sweepDeletionsMin || this.#clock.monotonicMs() - this.#coveredSinceMs >= sweepAgeMs;
-    if (this.#covered > 0 && (idle || isDue)) this.#startSweep();
+    if (idle || isDue) this.#startSweep();
+    else void this.#sweepIfLarge();
+  }
+
+  /** Few deletions can be many bytes: batches go up to megabytes. */
+  async #sweepIfLarge(): Promise<void> {
+    if (this.#measuring || this.#sweeping !== undefined || this.#closed) return;
+    this.#measuring = true;
+    try {
+      const covered = [...this.#requested].slice(0, this.#covered);
+      if ((await this.#reclaimer.isWorthwhile(covered)) && this.#covered > 0) this.#startSweep();
+    } catch (error) {
+      if (!this.#closed) this.#onFailure(error);
+    } finally {
+      this.#measuring = false;
+    }
   }
 
   /** Carries out what is covered, now, and waits for it. */

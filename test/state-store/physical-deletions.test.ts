@@ -8,18 +8,27 @@ import { recordsKey } from '../../src/state-store/sealed-values.js';
 import { SerialGate } from '../../src/state-store/serial-gate.js';
 import { bytes, realClock, seededRandom } from './support.js';
 
-async function deletionsOf(records: number[], requested: number[] = [], sweepDeletionsMin = 4) {
+async function deletionsOf(
+  records: number[],
+  {
+    requested = [],
+    reclaimBytesMin = 1 << 20,
+    value = 'v',
+  }: { requested?: number[]; reclaimBytesMin?: number; value?: string } = {},
+) {
+  const sweepDeletionsMin = 4;
   const faults = { ...noStoreFaults, flushMsMin: 0, flushMsMax: 1 };
   const provider = new SimulatedStoreProvider({ clock: realClock, random: seededRandom(1), faults });
   const store = await provider.open('/records', { writeBufferBytes: 1 << 20, tableBytes: 1, blockCacheBytes: 0 });
-  await store.write(records.map((lsn) => ({ type: 'put', key: recordsKey(asLsn(lsn)), value: bytes('v') })));
+  await store.write(records.map((lsn) => ({ type: 'put', key: recordsKey(asLsn(lsn)), value: bytes(value) })));
+  await store.flush();
   const removedRequests: StoreOperation[] = [];
   const deletions = new PhysicalDeletions({
     records: store,
     gate: new SerialGate(),
     clock: realClock,
     sweepDeletionsMin,
-    reclaimBytesMin: 1,
+    reclaimBytesMin,
     requested: requested.map(asLsn),
     writeIndex: (operations) => Promise.resolve(void removedRequests.push(...operations)),
     onSwept: () => {},
@@ -68,9 +77,23 @@ test('few wait for an idle moment, many do not', async () => {
 });
 
 test('what an open found is covered already', async () => {
-  const { deletions, left } = await deletionsOf([1, 2], [1]);
+  const { deletions, left } = await deletionsOf([1, 2], { requested: [1] });
   deletions.flushStarted(true);
   deletions.flushCompleted(true);
   await vi.waitFor(() => expect(left()).toEqual([2]));
   await deletions.close();
+});
+
+test('few that are large were left lying for a minute beside a busy stream', async () => {
+  const value = 'v'.repeat(1000);
+  const { deletions, left } = await deletionsOf([1, 2, 3, 4, 5], { reclaimBytesMin: 1500, value });
+  deletions.requested([asLsn(4)]);
+  deletions.flushStarted(true);
+  deletions.flushCompleted(false);
+  await moment();
+  expect(left()).toEqual([1, 2, 3, 4, 5]);
+  deletions.requested([asLsn(2)]);
+  deletions.flushStarted(true);
+  deletions.flushCompleted(false);
+  await vi.waitFor(() => expect(left()).toEqual([1, 3, 5]));
 });
