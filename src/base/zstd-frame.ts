@@ -1,5 +1,5 @@
 /**
- * Reads the structure of a zstd frame (RFC 8878, section 3.1.1) without decompressing it.
+ * The structure of a zstd frame (RFC 8878, section 3.1.1), read without decompressing it.
  *
  * ```
  * frame   magic 28 B5 2F FD | header | blocks | checksum (4, optional)
@@ -7,7 +7,7 @@
  * block   3 bytes, little-endian: last (bit 0), type (bits 1-2), size (bits 3-23) | content
  * ```
  */
-import { CompressionError } from '../../base/ports/compressor.js';
+import { CompressionError } from './ports/compressor.js';
 
 const magic = 0xfd2fb528;
 const blockBytesMax = 128 * 1024;
@@ -72,4 +72,21 @@ function endOfBlocks(view: DataView, start: number, contentBytes: number): numbe
     at += 3 + (type === blockType.rle ? 1 : size);
   }
   return at;
+}
+
+/**
+ * A frame of a streaming encoder, which could not know the content size when it wrote the header, with that size put
+ * into it: four more bytes, and their flag in the descriptor. The encoder makes frames with a window, without a
+ * dictionary and without a size; another one comes back as it is.
+ */
+export function declareContentBytes(frame: Buffer, contentBytes: number): Buffer {
+  const descriptor = frame.readUInt8(4);
+  const isPlain = (descriptor & 0b1110_0011) === 0;
+  if (!isPlain) return frame;
+  const declared = Buffer.allocUnsafe(frame.length + 4);
+  frame.copy(declared, 0, 0, 6);
+  declared.writeUInt8(descriptor | 0x80, 4);
+  declared.writeUInt32LE(contentBytes, 6);
+  frame.copy(declared, 10, 6);
+  return declared;
 }

@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import type { ClientOptions, LogboomClient } from '../client/index.js';
 import { makePalette } from './format.js';
 import type { Palette } from './format.js';
+import { UsageError } from './failure.js';
 import { Output } from './io.js';
 import type { CommandIo } from './io.js';
-import { parseDuration } from './time.js';
+import { parseDuration, parseTime } from './time.js';
 
 export type OutputFormat = 'text' | 'json' | 'raw';
 
@@ -34,10 +35,10 @@ export interface CommandContext {
 export function withCommonOptions(command: Command, io: CommandIo, formats: readonly OutputFormat[]): Command {
   const address = new Option(
     '--address <host:port,...>',
-    'node to talk to; several: the next one when one does not answer',
-  ).default(io.env['LOGBOOM_ADDRESS'] || '127.0.0.1:7400', `LOGBOOM_ADDRESS, or 127.0.0.1:7400`);
-  const wanted = io.env['LOGBOOM_OUTPUT'] ?? 'text';
-  const output = new Option('--output <format>', 'how to print')
+    'node to talk to; of several, the next when one does not answer',
+  ).default(io.env['LOGBOOM_ADDRESS'] || '127.0.0.1:7400', 'LOGBOOM_ADDRESS, or 127.0.0.1:7400');
+  const wanted = io.env['LOGBOOM_OUTPUT'];
+  const output = new Option('--output <format>', 'how to print; also LOGBOOM_OUTPUT')
     .choices(formats)
     .default(formats.find((format) => format === wanted) ?? 'text');
   const deadline = new Option('--deadline <duration>', 'time for a call to the server')
@@ -70,14 +71,23 @@ export async function withClient<Result>(
   more: ClientOptions = {},
 ): Promise<Result> {
   // Loaded late: a help text needs no gRPC.
-  const { LogboomClient } = await import('../client/index.js');
-  const client = new LogboomClient({
-    address: options.address,
-    deadlineMs: options.deadline,
-    // Somebody is waiting: a server that is not there is told after a moment.
-    retry: { attemptsMax: 4 },
-    ...more,
-  });
+  const { isLogboomError, LogboomClient } = await import('../client/index.js');
+  const open = (): LogboomClient => {
+    try {
+      return new LogboomClient({
+        address: options.address,
+        deadlineMs: options.deadline,
+        // Somebody is waiting: a server that is not there is told after a moment.
+        retry: { attemptsMax: 4 },
+        ...more,
+      });
+    } catch (error) {
+      if (isLogboomError(error, 'INVALID_ARGUMENT'))
+        throw new UsageError(`--address, LOGBOOM_ADDRESS: ${error.message}`);
+      throw error;
+    }
+  };
+  const client = open();
   try {
     return await action(client);
   } finally {
@@ -110,18 +120,27 @@ export function asData<Value extends object>(value: Value): Value {
 
 export function countArgument(text: string): number {
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(Number(text)))
-    throw new InvalidArgumentError('not a whole number.');
+    throw new InvalidArgumentError('it is not a whole number');
   return Number(text);
 }
 
 export function positiveArgument(text: string): number {
   const value = countArgument(text);
-  if (value === 0) throw new InvalidArgumentError('it must be at least 1.');
+  if (value === 0) throw new InvalidArgumentError('it must be at least 1');
   return value;
 }
 
 export function durationArgument(text: string): number {
   const durationMs = parseDuration(text);
-  if (durationMs === undefined) throw new InvalidArgumentError('not a duration such as 500ms, 10s, 1h30m or 7d.');
+  if (durationMs === undefined) throw new InvalidArgumentError('it is not a duration such as 500ms, 10s, 1h30m or 7d');
   return durationMs;
+}
+
+/** Milliseconds since the Unix epoch. */
+export function timeArgument(text: string): number {
+  try {
+    return parseTime(text, Date.now());
+  } catch (error) {
+    throw error instanceof UsageError ? new InvalidArgumentError(error.message) : error;
+  }
 }

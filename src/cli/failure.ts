@@ -5,6 +5,12 @@ import { isClientError } from '../client/errors.js';
 /** The command line itself is wrong: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** The command failed for a reason that the command line found: exit code 1. */
@@ -65,13 +71,17 @@ interface Failure {
 export function describeFailure(error: unknown): Failure {
   if (isLogboomError(error))
     return { reason: error.reason, message: error.message, facts: error.facts, hint: hints[error.reason] };
-  if (isClientError(error)) return { reason: error.code, message: error.message, facts: {}, hint: hints[error.code] };
-  if (error instanceof UsageError) return { reason: 'USAGE', message: error.message, facts: {}, hint: undefined };
+  if (isClientError(error)) {
+    // The words of HTTP/2 for a peer that speaks something else.
+    const code = /protocol error/i.test(error.message) ? 'PROTOCOL' : error.code;
+    return { reason: error.code, message: error.message, facts: {}, hint: hints[code] };
+  }
+  if (error instanceof UsageError) return { reason: 'USAGE', message: error.message, facts: {}, hint: error.hint };
   if (error instanceof CommandError)
     return { reason: error.reason, message: error.message, facts: {}, hint: error.hint ?? hints[error.reason] };
-  const { message, code, path } = error as NodeJS.ErrnoException;
-  if (code !== undefined && path !== undefined && fileProblems[code] !== undefined)
-    return { reason: code, message: `${fileProblems[code]}: ${path}`, facts: {}, hint: undefined };
+  const { message, code } = error as NodeJS.ErrnoException;
+  const fileProblem = describeFileProblem(error);
+  if (fileProblem !== undefined) return { reason: code ?? '', message: fileProblem, facts: {}, hint: undefined };
   return { reason: code ?? 'INTERNAL', message: message ?? String(error), facts: {}, hint: undefined };
 }
 
@@ -82,6 +92,13 @@ const fileProblems: Readonly<Record<string, string>> = {
   EISDIR: 'it is a directory',
   EMFILE: 'too many files are open',
 };
+
+/** A file that cannot be read, in words; undefined for any other error. */
+export function describeFileProblem(error: unknown): string | undefined {
+  const { code, path } = error as NodeJS.ErrnoException;
+  const problem = code === undefined || path === undefined ? undefined : fileProblems[code];
+  return problem === undefined ? undefined : `${problem}: ${path}`;
+}
 
 /** `error: ... (REASON)`, on one line, and a second one with what to do next. */
 export function failureText(error: unknown): string {

@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 /** What a command sees of the world; tests put their own in its place. */
 export interface CommandIo {
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts when the user asks the command to end: SIGINT or SIGTERM. */

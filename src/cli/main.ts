@@ -1,4 +1,5 @@
 /** The `logboom` command; started by bin/logboom.cjs. */
+import { StopRequests } from '../base/stop-requests.js';
 import { runCommandLine } from './program.js';
 
 const interrupted = new AbortController();
@@ -6,10 +7,12 @@ const interrupted = new AbortController();
 // A node handles signals by itself; client commands end in good order, and at the second signal at once.
 const command = process.argv[2];
 if (command !== 'dev' && command !== 'server') {
+  const requests = new StopRequests();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      interrupted.abort(new Error(signal));
-      process.once(signal, () => process.exit(1));
+    process.on(signal, () => {
+      const request = requests.take(signal, performance.now());
+      if (request === 'stop') interrupted.abort(new Error(signal));
+      else if (request === 'now') process.exit(1);
     });
   }
 }

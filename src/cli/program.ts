@@ -11,6 +11,7 @@ import { addStreamCommands } from './commands/stream.js';
 import { addTailCommand } from './commands/tail.js';
 import { exitCode, failureJson, failureText, UsageError } from './failure.js';
 import type { CommandIo } from './io.js';
+import { helpHint, usageErrorOf } from './usage.js';
 
 const examples = `
 Examples:
@@ -20,18 +21,21 @@ Examples:
   logboom tail web                       follow a stream
   logboom status                         look at the node
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. \`logboom COMMAND --help\` has examples of each command.
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+\`logboom COMMAND --help\` has examples of each command.
 `;
 
 /** Runs one command line, without the names of program and script; answers the exit code. */
 export async function runCommandLine(args: readonly string[], io: CommandIo): Promise<number> {
   const program = new Command('logboom')
-    .description('A replicated, partitioned log server and its command line.')
+    .description('A partitioned log server and its command line.')
     .version(packageVersion(), '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', examples)
     .showSuggestionAfterError();
-  addNodeCommands(program, io);
+  // Loaded for the list in its help alone: client commands are to start without the server.
+  const settings = args[0] === 'server' ? (await import('../server/config/index.js')).settingEntries : undefined;
+  addNodeCommands(program, io, settings);
   addStreamCommands(program, io);
   addAppendCommand(program, io);
   addReadCommand(program, io);
@@ -40,15 +44,21 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
   addStatusCommand(program, io);
   addPartitionCommands(program, io);
   for (const command of commandsOf(program)) configure(command, io);
+  let chosen = program;
+  program.hook('preAction', (_, command) => {
+    chosen = command;
+    checkOutputVariable(command, io);
+  });
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode.done;
   } catch (error) {
-    // commander has printed what there is to say: help texts are no failure.
+    // A help text, which is printed by now; it is no failure when it was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.done : exitCode.usage;
-    io.stderr.write(wantsJson(args) ? failureJson(error) : failureText(error));
-    const isUsage = error instanceof UsageError || isLogboomError(error, 'CONFIGURATION_INVALID');
-    return isUsage ? exitCode.usage : exitCode.failed;
+    const isUsage = error instanceof UsageError;
+    const told = isUsage && error.hint === undefined ? new UsageError(error.message, helpHint(chosen)) : error;
+    io.stderr.write(wantsJson(args, io) ? failureJson(told) : failureText(told));
+    return isUsage || isLogboomError(error, 'CONFIGURATION_INVALID') ? exitCode.usage : exitCode.failed;
   }
 }
 
@@ -57,18 +67,38 @@ function commandsOf(command: Command): Command[] {
 }
 
 function configure(command: Command, io: CommandIo): void {
-  command.exitOverride().configureOutput({
-    writeOut: (text) => io.stdout.write(text),
-    writeErr: (text) => io.stderr.write(text),
-    // Written out by `error: ...`, on one line, as all failures are.
-    outputError: (text, write) => write(text),
-    getOutHelpWidth: () => 100,
-    getErrHelpWidth: () => 100,
-  });
+  const width = Math.max(60, Math.min(io.stdout.columns ?? 80, 100));
+  command
+    .exitOverride((error) => {
+      const isHelp = error.exitCode === 0 || error.code === 'commander.help';
+      throw isHelp ? error : usageErrorOf(error, command);
+    })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      // Told as every failure is.
+      outputError: () => {},
+      getOutHelpWidth: () => width,
+      getErrHelpWidth: () => width,
+    });
 }
 
-function wantsJson(args: readonly string[]): boolean {
-  return args.some((arg, index) => arg === '--output=json' || (arg === '--output' && args[index + 1] === 'json'));
+const outputFormats = ['text', 'json', 'raw'];
+
+/** A format that only other commands have stands for text: the variable is for all of them. */
+function checkOutputVariable(command: Command, io: CommandIo): void {
+  const wanted = io.env['LOGBOOM_OUTPUT'];
+  if (wanted === undefined || outputFormats.includes(wanted)) return;
+  if (!command.options.some(({ long }) => long === '--output')) return;
+  throw new UsageError(`LOGBOOM_OUTPUT: "${wanted}" is not valid: it must be one of ${outputFormats.join(', ')}`);
+}
+
+/** Also when the command line could not be understood: whoever reads the errors of a script can parse them. */
+function wantsJson(args: readonly string[], io: CommandIo): boolean {
+  const given = args.flatMap((arg, index) =>
+    arg.startsWith('--output=') ? [arg.slice('--output='.length)] : arg === '--output' ? [args[index + 1]] : [],
+  );
+  return (given.at(-1) ?? io.env['LOGBOOM_OUTPUT']) === 'json';
 }
 
 function packageVersion(): string {

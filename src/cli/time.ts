@@ -35,7 +35,7 @@ export function parseTime(text: string, nowMs: number): number {
     const timeMs = Number(trimmed);
     if (trimmed.length >= 12) return timeMs;
     throw new UsageError(
-      `the time ${trimmed} is ambiguous: Unix time is in milliseconds (12 digits or more), and how long ago has a unit, such as ${trimmed}m`,
+      `it is ambiguous: Unix time is in milliseconds (12 digits or more), and how long ago has a unit, such as ${trimmed}m`,
     );
   }
   const ago = parseDuration(trimmed.replace(/\s*ago$/i, ''));
@@ -45,7 +45,7 @@ export function parseTime(text: string, nowMs: number): number {
     if (!Number.isNaN(parsed)) return parsed;
   }
   throw new UsageError(
-    `not a time: "${text}"; give ISO 8601 (2026-01-31T12:00:00Z), how long ago (10m), or Unix milliseconds`,
+    'it is not a time: give ISO 8601 (2026-01-31T12:00:00Z), how long ago (10m), or Unix milliseconds',
   );
 }
 

@@ -124,7 +124,7 @@ export class Connection {
     attempt: () => Promise<Result>,
   ): Promise<Result> {
     const { retry, addresses, logger, random } = this.options;
-    let previous: unknown;
+    let previous: Error | undefined;
     for (let failures = 1; ; failures += 1) {
       const attempted = this.#current;
       try {
@@ -133,7 +133,7 @@ export class Connection {
         // That the deadline passed says less than what the attempts before it met.
         if (idempotent && previous !== undefined && isLogboomError(error, 'DEADLINE_EXCEEDED')) throw previous;
         if (failures >= retry.attemptsMax || !isRetryable(error, idempotent)) throw error;
-        previous = error;
+        previous = error as Error;
         this.leave(attempted, error);
         // Every address gets one attempt before any delay.
         const delayMs =
@@ -216,6 +216,7 @@ export class Connection {
 
 /** Names the address in errors that are about reaching it. */
 export function withAddress(error: Error, address: string): Error {
+  if (error.message.includes(address)) return error;
   if (isClientError(error, 'UNREACHABLE') || isClientError(error, 'CONNECTION_LOST'))
     return new ClientError(error.code, `${error.message} (${address})`, { cause: error.cause });
   if (isLogboomError(error, 'DEADLINE_EXCEEDED') && Object.keys(error.facts).length === 0)

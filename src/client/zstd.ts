@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Codec, CompressionError } from '../base/ports/compressor.js';
 import type { Compressor } from '../base/ports/compressor.js';
-import { declareContentBytes, zstdContentBytes } from './zstd-frame.js';
+import { declareContentBytes, zstdContentBytes } from '../base/zstd-frame.js';
 
 /**
  * Up to this size compressing here (20 us) costs this thread no more than the two messages to a worker and back, and the
@@ -72,7 +72,8 @@ import(workerData.packageUrl).then(({ _NapiBindings: { Compressor } }) => {
 `;
 
 /**
- * zstd, with one worker thread for what would hold up this one. The package and the worker are loaded at the first use;
+ * zstd for a client, with one worker thread for what would hold up this one. (Why the server has another one:
+ * src/server/adapters/zstd-compressor.ts.) The package and the worker are loaded at the first use;
  * neither keeps the process alive. Input in shared memory reaches the worker without a copy.
  */
 export class ZstdCompressor implements Compressor {
@@ -108,7 +109,6 @@ export class ZstdCompressor implements Compressor {
   async decompress(codec: Codec, bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
     if (codec === Codec.none) return bytes;
     const declared = zstdContentBytes(bytes);
-    if (declared === undefined) throw new CompressionError('not a zstd frame that declares its content size');
     if (declared > maxBytes)
       throw new CompressionError(`the frame declares ${declared} bytes, allowed are ${maxBytes}`);
     await this.load();

@@ -149,7 +149,10 @@ describe('append and read', () => {
     ]);
     const onTerminal = await run(['read', 'shown', '--limit', '1'], { terminal: true, env: { NO_COLOR: '1' } });
     expect(onTerminal.text).toMatch(/^0 \d{4}-\d\d-\d\dT[\d:.]+Z tab\tesc\\x1b\[31m\n$/);
-    expect(onTerminal.errors).toMatch(/^next page: --page-token \S+\n$/);
+    expect(onTerminal.errors).toMatch(/^more with --page-token \S+\n$/);
+    const toEnd = await run(['read', 'shown', '--from', '1']);
+    expect(toEnd.errors).toMatch(/^end of the stream, next seq 2; what comes later: --page-token \S+\n$/);
+    expect((await run(['read', 'shown', '--reverse'])).errors).toBe('that was the oldest\n');
     const coloured = await run(['read', 'shown', '--limit', '1'], { terminal: true });
     expect(coloured.text).toContain('\u001b[2m0 ');
     const json = (await run(['read', 'shown', '--output', 'json'])).text
@@ -343,13 +346,54 @@ describe('commands', () => {
     [['stream', 'update', 's']],
     [['stream', 'frob']],
     [['partition', 'verify']],
+    [['status', '--address', 'no-port']],
+    [['append', 's', 'x.log', '--producer', '']],
     [['dev', '--prot', '1']],
+    [['server', '--config', '/no/such/file']],
     [['server', '--port', 'x']],
     [[]],
   ])('wrong usage: %j', async (args) => {
     const result = await run(args);
     expect([result.code, result.text]).toEqual([2, '']);
-    expect(result.errors).not.toBe('');
+    // What is wrong, and one line with what to do next; or the help text.
+    if (args.length > 0) expect(result.errors).toMatch(/^error: [^\n]+\n(See|Start) [^\n]+\n$/);
+  });
+
+  test.each([
+    [['read', 's', '--limit', '0'], '--limit <n>: "0" is not valid: it must be at least 1'],
+    [['read', 's', '--since', 'noon'], '--since <time>: "noon" is not valid: it is not a time: give ISO 8601'],
+    [['read', 's', '--output', 'xml'], '--output <format>: "xml" is not valid: it must be one of text, json, raw\n'],
+    [['context', 's', 'x'], '<seq>: "x" is not valid: it is not a whole number\nSee `logboom context --help`.\n'],
+    [['reed', 's'], 'unknown command reed; did you mean read?\nSee `logboom --help`.\n'],
+    [['stream', 'update', 's'], 'See `logboom stream update --help`.\n'],
+    [['server', '--config', '/no/file'], '--config, LOGBOOM_CONFIG: there is no such file: /no/file\n'],
+  ])('%j is told what is wrong and where the help is', async (args, expected) => {
+    expect((await run(args)).errors).toContain(expected);
+  });
+
+  test('LOGBOOM_OUTPUT holds for results and for errors, and has to be a format', async () => {
+    const env = { LOGBOOM_OUTPUT: 'json' };
+    expect(JSON.parse((await run(['status'], { env })).text)).toMatchObject({ answered_by: 1 });
+    const wrong = await run(['read', 's', '--limit', '0'], { env });
+    expect([wrong.code, JSON.parse(wrong.errors)]).toMatchObject([
+      2,
+      {
+        error: {
+          reason: 'USAGE',
+          message: '--limit <n>: "0" is not valid: it must be at least 1',
+          hint: 'See `logboom read --help`.',
+        },
+      },
+    ]);
+    const bogus = await run(['status'], { env: { LOGBOOM_OUTPUT: 'yaml' } });
+    expect([bogus.code, bogus.errors]).toEqual([2, expect.stringMatching(/LOGBOOM_OUTPUT: "yaml" is not valid/)]);
+  });
+
+  test('an address without a server, and one of HTTP, are told from each other', async () => {
+    const nobody = await run(['status', '--address', '127.0.0.1:1']);
+    expect(nobody.errors).toMatch(/^error: no server answers: connect ECONNREFUSED 127.0.0.1:1 \(UNREACHABLE\)\nStart/);
+    const http = await run(['status', '--address', node.addresses.http.replace('http://', '')]);
+    expect([http.code, http.errors]).toEqual([1, expect.stringMatching(/The HTTP port is one higher/)]);
   });
 
   test('every command has a help text with examples', async () => {
@@ -359,9 +403,12 @@ describe('commands', () => {
     };
     const commands = ['dev', 'server', 'append', 'read', 'tail', 'context', 'status'].map((name) => [name]);
     for (const [group, names] of Object.entries(groups)) commands.push(...names.map((name) => [group, name]));
+    commands.push(['stream'], ['partition'], []);
     for (const command of commands) {
       const { code, text } = await run([...command, '--help']);
       expect(code).toBe(0);
+      // Fits a terminal of the usual width.
+      expect(Math.max(...text.split('\n').map((line) => line.length)), command.join(' ')).toBeLessThanOrEqual(80);
       expect(text, command.join(' ')).toMatch(/Examples:\n {2}(LOGBOOM|logboom|journalctl)/);
     }
     expect((await run(['--version'])).text).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -374,6 +421,19 @@ describe('commands', () => {
 });
 
 describe('processes', () => {
+  // A terminal sends Ctrl-C to the command and to npx, which passes it on.
+  test('an interrupt that arrives twice, as under npx, ends a following append in good order', async () => {
+    const log = await file('twice.log', lines(10));
+    const child = startProcess(['append', 'twice', log, '--follow'], { LOGBOOM_ADDRESS: node.addresses.grpc });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const exited = exitOf(child);
+    await client.streams.create('twice', { ifNotExists: true });
+    await vi.waitFor(async () => expect((await client.streams.get('twice')).nextSeq).toBe(10), 30_000);
+    child.kill('SIGINT');
+    child.kill('SIGINT');
+    expect(await exited).toEqual({ code: 0, signal: null, errors: '' });
+  });
+
   test(
     'an append with a producer that is killed again and again ends with every line once',
     { timeout: 120_000 },

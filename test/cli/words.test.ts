@@ -126,6 +126,7 @@ describe('output', () => {
       error: { reason: 'STREAM_NOT_FOUND', facts: { stream: 'x' } },
     });
     expect(failureText(new UsageError('wrong'))).toBe('error: wrong\n');
+    expect(failureText(new UsageError('wrong', 'See `x`.'))).toBe('error: wrong\nSee `x`.\n');
     expect(failureText(new ClientError('UNREACHABLE', 'no server answers'))).toMatch(/UNREACHABLE\)\nStart a node/);
     expect(failureText(new CommandError('X', 'went wrong', 'Do this.'))).toBe('error: went wrong (X)\nDo this.\n');
     const noFile = Object.assign(new Error('ENOENT: ...'), { code: 'ENOENT', path: '/a/b' });

@@ -4,7 +4,7 @@ import { Codec } from '../../src/base/ports/compressor.js';
 import { BatchRecords, unpackBatches } from '../../src/client/records.js';
 import { BatchBuffer } from '../../src/client/batch-buffer.js';
 import { ZstdCompressor } from '../../src/client/zstd.js';
-import { zstdContentBytes } from '../../src/client/zstd-frame.js';
+import { zstdContentBytes } from '../../src/base/zstd-frame.js';
 import { Drop, FakeServer, Refusal } from './fake-server.js';
 
 let server: FakeServer;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Codec } from '../../src/base/ports/compressor.js';
 import { ZstdCompressor } from '../../src/client/zstd.js';
-import { declareContentBytes, zstdContentBytes } from '../../src/client/zstd-frame.js';
+import { declareContentBytes, zstdContentBytes } from '../../src/base/zstd-frame.js';
 
 const compressor = new ZstdCompressor();
 const log = (count: number): Buffer =>

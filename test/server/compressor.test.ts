@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Codec, CompressionError } from '../../src/base/ports/compressor.js';
 import { ZstdCompressor } from '../../src/server/adapters/zstd-compressor.js';
-import { zstdContentBytes } from '../../src/server/adapters/zstd-frame.js';
+import { zstdContentBytes } from '../../src/base/zstd-frame.js';
 
 const compressor = new ZstdCompressor();
 afterAll(() => compressor.stop());

@@ -223,6 +223,17 @@ describe('as a process', () => {
     expect(await second.exit, second.log()).toEqual({ code: 0, signal: null });
   }, 60_000);
 
+  // A terminal sends Ctrl-C to the whole process group, and npm passes on to the node what it gets.
+  test('Ctrl-C under npm, which arrives twice, stops it in good order', async () => {
+    const { child, grpc, exit, log } = await launch(path.join(await temporaryDirectory(), 'data'));
+    const client = streamClient(grpc);
+    await unary<StreamResponses>(client)('createStream', { name: 's' });
+    client.close();
+    child.kill('SIGINT');
+    child.kill('SIGINT');
+    expect(await exit, log()).toEqual({ code: 0, signal: null });
+  }, 60_000);
+
   test('a second signal ends it at once with code 1', async () => {
     const { child, grpc, exit } = await launch(path.join(await temporaryDirectory(), 'data'));
     const client = streamClient(grpc);

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { appendLines, AppendTotals } from '../append-lines.js';
 import { makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
-import { UsageError } from '../failure.js';
+import { CommandError, UsageError } from '../failure.js';
 import { formatBytes, formatCount, formatDuration, plural } from '../format.js';
 import type { CommandIo } from '../io.js';
 import { Progress } from '../progress.js';
@@ -20,14 +20,17 @@ interface AppendCommandOptions extends CommonOptions {
 }
 
 const examples = `
-Each line is one record: its bytes without the final LF. A CR stays, and so do bytes that are no UTF-8; an empty line
-is a record, and so is a last line without LF. The stream is made when it is missing.
+Each line is one record: its bytes without the final LF. A CR stays, and so do
+bytes that are no UTF-8; an empty line is a record, and so is a last line
+without LF. The stream is made when it is missing.
 
-With --producer the lines are numbered over all FILEs in their order, and the server remembers how far they came: the
-same command again, also after it was killed half-way, appends only what is missing.
+With --producer the lines are numbered over all FILEs in their order, and the
+server remembers how far they came: the same command again, also after it was
+killed half-way, appends only what is missing.
 
-With --follow files are read on as they grow, until Ctrl-C; a file that is replaced (rename) or cut (copytruncate) is
-read from its beginning. With --producer only the last FILE may still grow.
+With --follow files are read on as they grow, until Ctrl-C; a file that is
+replaced (rename) or cut (copytruncate) is read from its beginning. With
+--producer only the last FILE may still grow.
 
 Examples:
   logboom append web access.log
@@ -40,7 +43,7 @@ export function addAppendCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('append')
     .description('append lines of files or of standard input to a stream')
-    .argument('<stream>')
+    .argument('<stream>', 'name of the stream')
     .argument('[files...]', 'files; - or none: standard input')
     .option('-f, --follow', 'go on as the files grow, until interrupted')
     .option('-p, --producer <id>', 'append every line once, also over several runs')
@@ -78,11 +81,15 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
     progress.stop();
     if (!failed || totals.records > 0) await report(context, stream, totals, performance.now() - startedMs, options);
   }
-  if (io.interrupted.aborted && !options.follow) throw interruption();
+  if (io.interrupted.aborted && !options.follow) throw interruption(options.producer);
 }
 
-function interruption(): Error {
-  return Object.assign(new Error('interrupted: the input was not read to its end'), { code: 'INTERRUPTED' });
+function interruption(producerId: string | undefined): Error {
+  const next =
+    producerId === undefined
+      ? 'What was read is appended. With --producer ID the same command can go on where it stopped.'
+      : 'What was read is appended. Run the same command again: it goes on where it stopped.';
+  return new CommandError('INTERRUPTED', 'interrupted: the input was not read to its end', next);
 }
 
 async function openSources(
@@ -92,11 +99,12 @@ async function openSources(
   notice: (message: string) => void,
 ): Promise<Source[]> {
   const { stdin } = context.io;
+  if (options.producer === '') throw new UsageError('--producer: an id has 1 to 128 bytes');
   const names = files.length === 0 ? ['-'] : files;
   if (names.filter((name) => name === '-').length > 1)
     throw new UsageError('standard input (-) can be given only once');
   if (options.follow && names.includes('-'))
-    throw new UsageError('--follow is for files; standard input is read until it ends in any case');
+    throw new UsageError('--follow is for files; standard input is read to its end without it');
   const follow: FollowOptions | undefined = options.follow ? { pollMs: 200, onNotice: notice } : undefined;
   const sources: Source[] = [];
   for (const [index, name] of names.entries()) {

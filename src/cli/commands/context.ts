@@ -12,8 +12,9 @@ interface ContextCommandOptions extends CommonOptions {
 }
 
 const examples = `
-Prints the records around one record, by position and not by time; the record itself is marked with >. With
---same-producer they are those that the same producer appended before and after it.
+Prints the records around one record, by position and not by time; the record
+itself is marked with >. With --same-producer they are those that the same
+producer appended before and after it.
 
 Examples:
   logboom context web 4711
@@ -25,7 +26,7 @@ export function addContextCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('context')
     .description('print the records around one record')
-    .argument('<stream>')
+    .argument('<stream>', 'name of the stream')
     .argument('<seq>', 'position of the record', countArgument)
     .addOption(new Option('-B, --before <n>', 'records before it').argParser(countArgument).default(5))
     .addOption(new Option('-A, --after <n>', 'records after it').argParser(countArgument).default(5))

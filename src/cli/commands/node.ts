@@ -1,14 +1,17 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Configuration, RunningNode } from '../../server/index.js';
+import type { Configuration, RunningNode, SettingEntry } from '../../server/index.js';
 import { makeContext } from '../context.js';
 import type { CommandContext } from '../context.js';
+import { describeFileProblem, UsageError } from '../failure.js';
 import { formatDuration } from '../format.js';
 import type { CommandIo } from '../io.js';
 
 const devExamples = `
-Starts one node with everything embedded, until Ctrl-C: gRPC on PORT, HTTP (metrics and health) on PORT + 1. Every other
-setting can be given as a flag or as a LOGBOOM_... environment variable too; see docs/configuration.md.
+Runs one node with everything embedded, until Ctrl-C: gRPC on PORT, HTTP
+(metrics and health) on PORT + 1. Every setting that \`logboom server --help\`
+lists can be given as a flag or as a LOGBOOM_... environment variable too.
 
 Examples:
   logboom dev
@@ -17,18 +20,21 @@ Examples:
 `;
 
 const serverExamples = `
-The same node as \`logboom dev\`, from a configuration file in YAML or JSON. A flag wins over a LOGBOOM_... environment
-variable, a variable over the file, the file over the default; unknown and contradictory settings are refused by name.
-See docs/configuration.md for all of them.
+The same node as \`logboom dev\`, from a configuration file in YAML or JSON. A
+flag wins over a LOGBOOM_... environment variable, a variable over the file, the
+file over the default; unknown and contradictory settings are refused by name.
 
 Examples:
   logboom server --config /etc/logboom.yaml
   logboom server --config logboom.yaml --wal-segment-bytes 128MiB
   LOGBOOM_DATA_DIR=/data logboom server
+
+A flag such as --wal-segment-bytes is the setting wal.segmentBytes of the file
+and the variable LOGBOOM_WAL_SEGMENT_BYTES. Settings:
 `;
 
 /** `dev` and `server`: the node itself. Their flags are the settings of the server, which knows and checks them. */
-export function addNodeCommands(program: Command, io: CommandIo): void {
+export function addNodeCommands(program: Command, io: CommandIo, settings: readonly SettingEntry[] | undefined): void {
   program
     .command('dev')
     .description('run one node, everything embedded')
@@ -49,7 +55,7 @@ export function addNodeCommands(program: Command, io: CommandIo): void {
     .option('--config <file>', 'configuration file (default: LOGBOOM_CONFIG)')
     .allowUnknownOption()
     .allowExcessArguments()
-    .addHelpText('after', serverExamples)
+    .addHelpText('after', (context) => `${serverExamples}${settingsHelp(settings ?? [], context.command)}`)
     .action(async (options: { config?: string }, command: Command) => {
       await run(io, options.config ?? io.env['LOGBOOM_CONFIG'], command.args, false);
     });
@@ -77,7 +83,7 @@ async function run(
   flags: readonly string[],
   isDev: boolean,
 ): Promise<void> {
-  const file = configPath === undefined ? undefined : { path: configPath, text: await readFile(configPath, 'utf8') };
+  const file = configPath === undefined ? undefined : { path: configPath, text: await readConfiguration(configPath) };
   // Loaded late: client commands are to start without the server.
   const { loadConfiguration, runNode } = await import('../../server/index.js');
   const { configuration } = loadConfiguration({ file, environment: io.env, flags });
@@ -92,12 +98,40 @@ async function run(
   if (isDev) await context.output.write('stopped; everything is on disk\n');
 }
 
+async function readConfiguration(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const problem = describeFileProblem(error);
+    throw problem === undefined ? error : new UsageError(`--config, LOGBOOM_CONFIG: ${problem}`);
+  }
+}
+
+/** Every setting with its flag, in the width of the other help. */
+function settingsHelp(settings: readonly SettingEntry[], command: Command): string {
+  const help = command.createHelp();
+  const width = command.configureOutput().getOutHelpWidth?.() ?? 80;
+  const items = settings.map(({ flag, setting: { form, description, defaultText, isSwitch } }) => {
+    const choices = /^\w+(, \w+)+$/.test(form);
+    const value = isSwitch ? '' : ` <${choices ? 'word' : form}>`;
+    const facts = [choices ? `one of ${form}` : '', defaultText === '' ? '' : `default: ${defaultText}`];
+    const shown = facts.filter((fact) => fact !== '').join('; ');
+    const text = help.boxWrap(shown === '' ? description : `${description} (${shown})`, width - 6);
+    return `  ${flag}${value}\n      ${text.replaceAll('\n', '\n      ')}\n`;
+  });
+  return items.join('');
+}
+
 function banner(context: CommandContext, node: RunningNode, configuration: Configuration): string {
   const { palette, io } = context;
   const command =
     io.env['npm_execpath'] !== undefined || io.env['npm_command'] !== undefined ? 'npx logboom' : 'logboom';
   const address = configuration.port === 7400 ? '' : ` --address ${node.addresses.advertised[0]}`;
   const replayed = node.replayedEntries > 0 ? `, ${node.replayedEntries} log entries replayed` : '';
+  // Something to append that is there: in a checkout the README.
+  const append = existsSync('README.md')
+    ? `${command} append hello README.md${address}`
+    : `echo 'hello, log' | ${command} append hello${address}`;
   const directory = node.isNewDirectory ? `${node.dataDirectory} (new)` : node.dataDirectory;
   return `${palette.bold(`logboom ${node.version}`)}, ready in ${formatDuration(node.startMs)}${replayed}
 
@@ -107,7 +141,7 @@ function banner(context: CommandContext, node: RunningNode, configuration: Confi
 
 Try, in another terminal:
 
-  ${command} append hello README.md${address}
+  ${append}
   ${command} read hello --limit 5${address}
   ${command} tail hello${address}
 

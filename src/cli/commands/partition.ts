@@ -8,7 +8,17 @@ import type { CommandIo } from '../io.js';
 import { Progress } from '../progress.js';
 
 export function addPartitionCommands(program: Command, io: CommandIo): void {
-  const partition = program.command('partition').description('look at partitions and verify what they store');
+  const partition = program
+    .command('partition')
+    .description('look at partitions and verify what they store')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  logboom partition list
+  logboom partition verify --all
+`,
+    );
   addList(partition, io);
   addVerify(partition, io);
 }
@@ -39,6 +49,8 @@ Examples:
 
 /** Every LSN of rule 1, from the lowest to the highest. */
 export function partitionTable(partitions: readonly PartitionInfo[]): string {
+  // Nothing is archived while there are no snapshots: no column of dashes.
+  const archives = partitions.some(({ replicas }) => replicas.some(({ archivedLsn }) => archivedLsn !== undefined));
   const rows = partitions.flatMap(({ id, replicas, streamCount }) =>
     replicas.map((replica) => [
       id,
@@ -47,7 +59,7 @@ export function partitionTable(partitions: readonly PartitionInfo[]): string {
       replica.role,
       replica.term,
       replica.trimPoint,
-      replica.archivedLsn ?? '-',
+      ...(archives ? [replica.archivedLsn ?? '-'] : []),
       replica.persistedLsn,
       replica.appliedLsn,
       replica.commitLsn,
@@ -57,32 +69,15 @@ export function partitionTable(partitions: readonly PartitionInfo[]): string {
       streamCount,
     ]),
   );
-  return formatTable(
-    [
-      'ID',
-      'REPLICA',
-      'NODE',
-      'ROLE',
-      'TERM',
-      'TRIM',
-      'ARCHIVED',
-      'PERSISTED',
-      'APPLIED',
-      'COMMIT',
-      'DURABLE',
-      'STORE',
-      'DIRTY',
-      'STREAMS',
-    ],
-    rows,
-  );
+  const lsns = ['TRIM', ...(archives ? ['ARCHIVED'] : []), 'PERSISTED', 'APPLIED', 'COMMIT', 'DURABLE'];
+  return formatTable(['ID', 'REPLICA', 'NODE', 'ROLE', 'TERM', ...lsns, 'STORE', 'DIRTY', 'STREAMS'], rows);
 }
 
 function addVerify(partition: Command, io: CommandIo): void {
   const command = partition
     .command('verify')
     .description('read every stored value and verify its checksum')
-    .argument('[id]', 'partition', countArgument)
+    .argument('[id]', 'number of the partition', countArgument)
     .option('--all', 'every partition')
     .addHelpText(
       'after',

@@ -1,15 +1,22 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Page, ReadOptions } from '../../client/index.js';
-import { countArgument, makeContext, positiveArgument, toJsonLine, withClient, withCommonOptions } from '../context.js';
+import {
+  countArgument,
+  makeContext,
+  positiveArgument,
+  timeArgument,
+  toJsonLine,
+  withClient,
+  withCommonOptions,
+} from '../context.js';
 import type { CommonOptions } from '../context.js';
 import type { CommandIo } from '../io.js';
 import { RecordPrinter } from '../record-output.js';
-import { parseTime } from '../time.js';
 
 interface ReadCommandOptions extends CommonOptions {
   readonly from?: number;
-  readonly since?: string;
+  readonly since?: number;
   readonly last?: number;
   readonly pageToken?: string;
   readonly reverse?: boolean;
@@ -17,18 +24,20 @@ interface ReadCommandOptions extends CommonOptions {
 }
 
 const examples = `
-Without a place to begin it reads from the oldest record, or with --reverse from the newest, to the end. TIME is
-ISO 8601 (2026-01-31T12:00:00Z), how long ago (10m), or Unix milliseconds; times are those of the server's append.
+Without a place to begin it reads from the oldest record, or with --reverse
+from the newest, to the end. TIME is ISO 8601 (2026-01-31T12:00:00Z), how long
+ago (10m), or Unix milliseconds; it is compared with the time of the append.
 
-At its end it prints a page token, with which a later read goes on: on standard error, or with --output json as
-next_page_token in a last line of its own. --output raw prints each record's bytes and an LF.
+At its end it prints a page token, with which a later read goes on: on standard
+error, or with --output json as next_page_token in a last line of its own.
+--output raw prints each record's bytes and an LF, and no token.
 
 Examples:
   logboom read web --last 20
   logboom read web --since 10m --limit 100
   logboom read web --reverse --limit 5
   logboom read web --output raw > copy.log
-  logboom read web --limit 1000 --output json | jq -r 'select(.seq != null) | .value'
+  logboom read web --output json | jq -r 'select(.seq != null) | .value'
 `;
 
 /** What the options of `read` and `tail` have in common. */
@@ -40,10 +49,9 @@ export function addStartOptions(command: Command): Command {
         .conflicts(['since', 'last', 'pageToken']),
     )
     .addOption(
-      new Option('--since <time>', 'begin with what was appended at or after this time').conflicts([
-        'last',
-        'pageToken',
-      ]),
+      new Option('--since <time>', 'begin with what was appended at or after this time')
+        .argParser(timeArgument)
+        .conflicts(['last', 'pageToken']),
     )
     .addOption(new Option('--page-token <token>', 'go on where an earlier read ended'));
 }
@@ -52,7 +60,7 @@ export function addReadCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('read')
     .description('print records of a stream')
-    .argument('<stream>')
+    .argument('<stream>', 'name of the stream')
     .addOption(
       new Option('--last <n>', 'begin with the newest so many records')
         .argParser(positiveArgument)
@@ -65,10 +73,15 @@ export function addReadCommand(program: Command, io: CommandIo): void {
   withCommonOptions(addStartOptions(command), io, ['text', 'json', 'raw']);
 }
 
+function whereItEnded({ end, nextPageToken, nextSeq }: Page, reverse = false): string {
+  if (end === 'limit') return `more with --page-token ${nextPageToken}`;
+  if (reverse) return 'that was the oldest';
+  return `end of the stream, next seq ${nextSeq}; what comes later: --page-token ${nextPageToken}`;
+}
+
 async function read(io: CommandIo, stream: string, options: ReadCommandOptions): Promise<void> {
   const context = makeContext(io, options.output);
-  const { from: fromSeq, last, pageToken, reverse, limit } = options;
-  const sinceMs = options.since === undefined ? undefined : parseTime(options.since, Date.now());
+  const { from: fromSeq, since: sinceMs, last, pageToken, reverse, limit } = options;
   const wanted: ReadOptions = { fromSeq, sinceMs, last, pageToken, reverse, limit, signal: context.signal };
   await withClient(options, async (client) => {
     const printer = new RecordPrinter(context);
@@ -88,7 +101,6 @@ async function read(io: CommandIo, stream: string, options: ReadCommandOptions):
     const { nextPageToken, firstSeq, nextSeq } = end;
     if (options.output === 'json')
       await context.output.write(toJsonLine({ nextPageToken, end: end.end, firstSeq, nextSeq }));
-    else if (options.output === 'text')
-      context.note(context.messagePalette.dim(`next page: --page-token ${nextPageToken}`));
+    else if (options.output === 'text') context.note(context.messagePalette.dim(whereItEnded(end, reverse)));
   });
 }

@@ -2,15 +2,15 @@ import type { Command } from 'commander';
 import type { ClusterInfo, PartitionInfo, StreamInfo } from '../../client/index.js';
 import { makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
-import { formatBytes, formatDuration, formatTime } from '../format.js';
+import { formatBytes, formatDuration, formatTime, plural } from '../format.js';
 import type { Palette } from '../format.js';
 import type { CommandIo } from '../io.js';
 import { partitionTable } from './partition.js';
 import { streamTable } from './stream.js';
 
 const examples = `
-Shows the node, every LSN of its partitions (trim point <= persisted <= applied <= commit <= durable), and the
-positions of the streams.
+Shows the node, every LSN of its partitions (trim point <= persisted <=
+applied <= commit <= durable), and the positions of the streams.
 
 Examples:
   logboom status
@@ -75,7 +75,7 @@ function nodeText(node: ClusterInfo['nodes'][number], palette: Palette): string 
     ['version', node.version],
     ['addresses', node.advertisedAddresses.join(', ')],
     ['data directory', `${node.dataDirectory} (${formatBytes(node.diskFreeBytes)} free)`],
-    ['write-ahead log', `${formatBytes(node.walBytes)} in ${node.walSegments} segments`],
+    ['write-ahead log', `${formatBytes(node.walBytes)} in ${plural(node.walSegments, 'segment')}`],
     ['streams', String(node.streamCount)],
     ['memory', formatBytes(node.memoryRssBytes)],
     ['started', `${formatTime(node.startedUnixMs)} (${formatDuration(upMs)} ago)`],

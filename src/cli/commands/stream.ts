@@ -17,7 +17,7 @@ interface RetentionOptions extends CommonOptions {
 
 function sizeArgument(text: string): number {
   const bytes = parseSize(text);
-  if (bytes === undefined) throw new InvalidArgumentError('not a size such as 1000000, 64MiB or 1.5GB.');
+  if (bytes === undefined) throw new InvalidArgumentError('it is not a size such as 1000000, 64MiB or 1.5GB');
   return bytes;
 }
 
@@ -33,16 +33,27 @@ function withRetention(command: Command): Command {
       ),
     )
     .addOption(
-      new Option(
-        '--retention-bytes <size>',
-        'delete the oldest records while there are more bytes; 0 keeps them',
-      ).argParser(sizeArgument),
+      new Option('--retention-bytes <size>', 'delete the oldest records above this size; 0 keeps them').argParser(
+        sizeArgument,
+      ),
     )
-    .option('--fencing-token <token>', 'only appends that carry this token are taken; empty: all');
+    .option('--fencing-token <token>', 'take only appends that carry this token; empty: all');
 }
 
 export function addStreamCommands(program: Command, io: CommandIo): void {
-  const stream = program.command('stream').description('make, list, describe, change and delete streams');
+  const stream = program
+    .command('stream')
+    .description('make, list, describe, change and delete streams')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  logboom stream create web --retention-age 7d
+  logboom stream list web/
+  logboom stream describe web
+  logboom stream delete web
+`,
+    );
   addCreate(stream, io);
   addList(stream, io);
   addDescribe(stream, io);
@@ -59,6 +70,9 @@ function addCreate(stream: Command, io: CommandIo): void {
     .addHelpText(
       'after',
       `
+A stream of this name that exists already is taken when its configuration is
+the same, and refused otherwise (STREAM_ALREADY_EXISTS).
+
 Examples:
   logboom stream create web
   logboom stream create web --retention-age 7d --retention-bytes 10GiB
@@ -129,7 +143,7 @@ function addDescribe(stream: Command, io: CommandIo): void {
   const command = stream
     .command('describe')
     .description('show a stream: positions, sizes, configuration')
-    .argument('<name>')
+    .argument('<name>', 'name of the stream')
     .addHelpText(
       'after',
       `
@@ -171,7 +185,7 @@ function addUpdate(stream: Command, io: CommandIo): void {
   const command = stream
     .command('update')
     .description('change retention or the fencing token of a stream')
-    .argument('<name>')
+    .argument('<name>', 'name of the stream')
     .option('--expected-fencing-token <token>', 'only when the stream carries this token now; empty: none')
     .addHelpText(
       'after',
@@ -199,7 +213,7 @@ function addDelete(stream: Command, io: CommandIo): void {
   const command = stream
     .command('delete')
     .description('delete a stream with all its records')
-    .argument('<name>')
+    .argument('<name>', 'name of the stream')
     .addHelpText(
       'after',
       `

@@ -4,19 +4,19 @@ import { countArgument, makeContext, withClient, withCommonOptions } from '../co
 import type { CommonOptions } from '../context.js';
 import type { CommandIo } from '../io.js';
 import { RecordPrinter } from '../record-output.js';
-import { parseTime } from '../time.js';
 import { addStartOptions } from './read.js';
 
 interface TailCommandOptions extends CommonOptions {
   readonly lines: number;
   readonly from?: number;
-  readonly since?: string;
+  readonly since?: number;
   readonly pageToken?: string;
 }
 
 const examples = `
-Prints the newest records and then what is appended, until Ctrl-C. A lost connection is resumed without a gap or a
-repeat; when retention overtakes the reader, or the stream is deleted, it ends with an error that says so.
+Prints the newest records and then what is appended, until Ctrl-C. A lost
+connection is resumed without a gap or a repeat; when retention overtakes the
+reader, or the stream is deleted, it ends with an error that says so.
 
 Examples:
   logboom tail web
@@ -30,7 +30,7 @@ export function addTailCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('tail')
     .description('follow a stream')
-    .argument('<stream>')
+    .argument('<stream>', 'name of the stream')
     .addOption(lines)
     .addHelpText('after', examples)
     .action((stream: string, options: TailCommandOptions) => tail(io, stream, options));
@@ -39,8 +39,7 @@ export function addTailCommand(program: Command, io: CommandIo): void {
 
 async function tail(io: CommandIo, stream: string, options: TailCommandOptions): Promise<void> {
   const context = makeContext(io, options.output);
-  const { from: fromSeq, pageToken } = options;
-  const sinceMs = options.since === undefined ? undefined : parseTime(options.since, Date.now());
+  const { from: fromSeq, since: sinceMs, pageToken } = options;
   const named = fromSeq !== undefined || sinceMs !== undefined || pageToken !== undefined;
   const start = named ? { fromSeq, sinceMs, pageToken } : { last: options.lines };
   await withClient(options, async (client) => {

@@ -1,8 +1,15 @@
-/** Compressor port over @cloudpss/zstd, whose calls are synchronous: large ones run on threads of its own. */
+/**
+ * The server's compressor port over @cloudpss/zstd, whose calls are synchronous: large ones run on threads of its own.
+ *
+ * The client has another (src/client/zstd.ts), because they bound different things. This one decompresses what anybody may
+ * have sent, into a buffer that the decoder itself cannot leave, on several threads. The client compresses, in streaming
+ * contexts whose output grows as it comes: they need no bound, are quicker than WebAssembly, and one thread of them keeps
+ * up with one appender.
+ */
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { Codec, CompressionError } from '../../base/ports/compressor.js';
-import { zstdContentBytes } from './zstd-frame.js';
+import { zstdContentBytes } from '../../base/zstd-frame.js';
 import type { Compressor } from '../../base/ports/compressor.js';
 
 /** The fastest of the normal levels; 9.8 times on real log text. */

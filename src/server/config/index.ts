@@ -2,4 +2,4 @@
 export { loadConfiguration } from './load.js';
 export type { ConfigurationSources } from './load.js';
 export { settingEntries } from './settings.js';
-export type { Configuration } from './settings.js';
+export type { Configuration, SettingEntry } from './settings.js';

@@ -98,7 +98,7 @@ function readFile({ path, text }: { path: string; text: string }, given: Map<str
     if (error) throw error;
     content = document.toJS({ maxAliasCount: 10 });
   } catch (error) {
-    const detail = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    const detail = error instanceof Error ? (error.message.split('\n')[0] ?? '').replace(/:$/, '') : String(error);
     problems.push(`${path} is neither YAML nor JSON: ${detail}`);
     return;
   }
