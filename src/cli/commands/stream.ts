@@ -192,7 +192,7 @@ function addUpdate(stream: Command, io: CommandIo): void {
       `
 Examples:
   logboom stream update web --retention-age 30d
-  logboom stream update web --fencing-token owner-2 --expected-fencing-token owner-1
+  logboom stream update web --fencing-token b --expected-fencing-token a
 `,
     )
     .action((name: string, options: RetentionOptions & { expectedFencingToken?: string }) =>
