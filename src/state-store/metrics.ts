@@ -22,7 +22,7 @@ export function stateStoreMetrics(metrics: Metrics): StateStoreMetrics {
       latencyBoundsSeconds,
     ),
     writtenBytes: metrics.counter(
-      'logboom_state_store_written_bytes',
+      'logboom_state_store_written_bytes_total',
       'Bytes written to the records and index databases, by database.',
     ),
     flushSeconds: metrics.histogram(
@@ -30,23 +30,26 @@ export function stateStoreMetrics(metrics: Metrics): StateStoreMetrics {
       'Time from the start of a flush to a new persisted LSN.',
       latencyBoundsSeconds,
     ),
-    flushes: metrics.counter('logboom_state_store_flushes', 'Completed flushes.'),
-    flushedBytes: metrics.counter('logboom_state_store_flushed_bytes', 'Bytes that completed flushes made durable.'),
+    flushes: metrics.counter('logboom_state_store_flushes_total', 'Completed flushes.'),
+    flushedBytes: metrics.counter(
+      'logboom_state_store_flushed_bytes_total',
+      'Bytes that completed flushes made durable.',
+    ),
     heldBytes: metrics.gauge('logboom_state_store_held_bytes', 'Index bytes held in memory when the last flush ended.'),
     persistedLsn: metrics.gauge(
       'logboom_state_store_persisted_lsn',
       'Highest LSN whose effects survive power loss of this replica.',
     ),
     corruptValues: metrics.counter(
-      'logboom_state_store_corrupt_values',
+      'logboom_state_store_corrupt_values_total',
       'Values that failed their checksum when they were read, by database.',
     ),
     physicalDeletions: metrics.counter(
-      'logboom_state_store_physical_deletions',
+      'logboom_state_store_physical_deletions_total',
       'Records values deleted because nothing points to them any more.',
     ),
     failures: metrics.counter(
-      'logboom_state_store_failures',
+      'logboom_state_store_failures_total',
       'Store instances that ended with a failed write or flush.',
     ),
   };
@@ -61,7 +64,10 @@ export interface FlushSchedulerMetrics {
 export function flushSchedulerMetrics(metrics: Metrics): FlushSchedulerMetrics {
   return {
     dirtyBytes: metrics.gauge('logboom_state_store_dirty_bytes', 'Unflushed bytes of all state stores of the node.'),
-    started: metrics.counter('logboom_state_store_flushes_started', 'Flushes that the scheduler started, by reason.'),
+    started: metrics.counter(
+      'logboom_state_store_flushes_started_total',
+      'Flushes that the scheduler started, by reason.',
+    ),
     roomWaitSeconds: metrics.histogram(
       'logboom_state_store_room_wait_seconds',
       'Time that applies waited because too many bytes of the node were unflushed.',

@@ -101,7 +101,7 @@ test('a flipped bit in a records value: the batch is not served, everything else
   // The node goes on.
   expect((await client.append('damaged', ['more'])).firstSeq).toBe(batches * recordsOfBatch);
   expect((await client.append('sound', ['more'])).firstSeq).toBe(batches * recordsOfBatch);
-  expect((await host.metrics()).sum('logboom_state_store_corrupt_values')).toBeGreaterThan(0);
+  expect((await host.metrics()).sum('logboom_state_store_corrupt_values_total')).toBeGreaterThan(0);
   expect(host.process.hasExited).toBe(false);
   console.log(
     `bit rot in records: batch ${batch} at LSN key ${verification.damaged[0]?.keyHex}, byte ${within}; reads refused, the rest served, seed ${random.seed}`,

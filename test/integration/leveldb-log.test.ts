@@ -69,7 +69,7 @@ test("LevelDB's own logs damaged, cut or holed anywhere after kill -9: the state
   );
   for (const writer of writers) writer.run();
   // Until tables and logs both hold something worth damaging.
-  const flushes = async (): Promise<number> => (await host.metrics()).sum('logboom_state_store_flushes');
+  const flushes = async (): Promise<number> => (await host.metrics()).sum('logboom_state_store_flushes_total');
   await expect.poll(flushes, { timeout: 60_000, interval: 100 }).toBeGreaterThan(4);
   await Promise.all(writers.map((writer) => writer.stop()));
   await client.append('one', ['the last one']);

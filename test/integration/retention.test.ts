@@ -96,7 +96,7 @@ test('retention by age and by bytes while appends go on', async () => {
   // The disk space comes back as well.
   const keptBytes = bytesRest.nextSeq - bytesRest.firstSeq;
   await expect
-    .poll(async () => (await host.metrics()).sum('logboom_state_store_physical_deletions'), { timeout: 30_000 })
+    .poll(async () => (await host.metrics()).sum('logboom_state_store_physical_deletions_total'), { timeout: 30_000 })
     .toBeGreaterThan(0);
   // And it is no different after a kill.
   await host.process.kill();

@@ -2,6 +2,7 @@
  * Every setting of a node, once. The configuration file, the flags, the environment variables, docs/configuration.md and
  * the type {@link Configuration} all come from this table.
  */
+import { defaultFlushSchedulerOptions } from '../../state-store/flush-decision.js';
 import { addresses, bytes, durationMs, flag, integer, oneOf, optionalInteger, text } from './setting.js';
 import type { Setting } from './setting.js';
 
@@ -181,19 +182,19 @@ export const settings = {
   },
   stateStore: {
     dirtyBudgetBytes: bytes({
-      default: 96 * mib,
+      default: defaultFlushSchedulerOptions.budgetBytes,
       min: mib,
       max: 64 * gib,
       description: 'Unflushed bytes of all state stores together; the fullest is flushed above it.',
     }),
     flushBytes: bytes({
-      default: 32 * mib,
+      default: defaultFlushSchedulerOptions.storeBytes,
       min: 64 * kib,
       max: 16 * gib,
       description: 'Unflushed bytes of one state store at which it is flushed.',
     }),
     flushAgeMs: durationMs({
-      default: 10 * secondMs,
+      default: defaultFlushSchedulerOptions.ageMs,
       min: 100,
       max: dayMs,
       description: 'Age of the oldest unflushed write at which a state store is flushed.',

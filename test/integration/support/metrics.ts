@@ -33,7 +33,7 @@ export function turnoverOf(page: MetricsPage): Turnover {
   return {
     rolls: page.sum('logboom_wal_segments_made_total'),
     recycledSegments: page.sum('logboom_wal_segments_made_total', 'from="recycled"'),
-    flushes: page.sum('logboom_state_store_flushes'),
+    flushes: page.sum('logboom_state_store_flushes_total'),
     groups: page.sum('logboom_wal_groups_total'),
     entries: page.sum('logboom_wal_entries_total'),
   };
