@@ -1,38 +1,65 @@
 /** Linearizable reads of one replica (ReadIndex): all that arrive in one turn of the event loop share one confirmation. */
 import { LogboomError } from '../base/errors.js';
 import type { Lsn } from '../base/ids.js';
-import type { ConfirmedRead, RequestResult } from '../raft/types.js';
+import type { Random } from '../base/ports/random.js';
+import type { ConfirmedRead, Refusal, RequestResult } from '../raft/types.js';
 
 interface Batch {
   readonly context: number;
   readonly promise: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+  readers: number;
+  /** Since it was asked for, as long as another replica is to confirm it. */
+  ticks: number;
   confirmedLsn: Lsn | undefined;
 }
 
-/** Bounded: a core takes a limited number of unconfirmed reads, and each batch is one of them. */
-export class LinearizableReads {
-  readonly #request: (context: number) => RequestResult;
-  readonly #appliedLsn: () => Lsn;
-  readonly #notLeader: () => LogboomError;
-  #nextContext = 1;
-  #collecting: Batch | undefined;
-  readonly #batches = new Map<number, Batch>();
+export interface LinearizableReadsParts {
+  /** Readers that may wait, for their confirmation or for it to be applied. */
+  readonly readersMax: number;
+  /** After so many ticks without an answer of the leader, the request or the answer counts as lost. */
+  readonly answerTicksMax: number;
+  readonly random: Random;
+  /** Asks the core; throws when the replica has stopped. */
+  readonly request: (context: number) => RequestResult;
+  /** No answer to this request is waited for any more. */
+  readonly forget: (context: number) => void;
+  readonly appliedLsn: () => Lsn;
+  readonly refused: (refusal: Refusal) => LogboomError;
+  readonly notLeader: () => LogboomError;
+}
 
-  constructor(parts: {
-    request: (context: number) => RequestResult;
-    appliedLsn: () => Lsn;
-    notLeader: () => LogboomError;
-  }) {
-    this.#request = parts.request;
-    this.#appliedLsn = parts.appliedLsn;
-    this.#notLeader = parts.notLeader;
+/** Every reader ends: confirmed and applied, refused, dropped by the core, given up here, or with the replica. */
+export class LinearizableReads {
+  readonly #parts: LinearizableReadsParts;
+  /**
+   * Begins at random: the leader's answer to a read of this replica's last process, or a copy of one, may still be on its
+   * way, and must not confirm a read of this one, which may have to see more.
+   */
+  #nextContext: number;
+  #collecting: Batch | undefined;
+  /** Also the one that still collects. */
+  readonly #batches = new Map<number, Batch>();
+  #readers = 0;
+
+  constructor(parts: LinearizableReadsParts) {
+    this.#parts = parts;
+    this.#nextContext = 1 + parts.random.nextUint32() * contextsOfOneProcess;
   }
 
-  /** @throws LogboomError NOT_LEADER when nobody can confirm it now */
+  /** @throws LogboomError QUEUE_FULL; NOT_LEADER when nobody can confirm it now */
   wait(): Promise<void> {
+    const { readersMax } = this.#parts;
+    if (this.#readers >= readersMax) {
+      throw new LogboomError('QUEUE_FULL', `the partition has ${this.#readers} reads waiting; send again later`, {
+        facts: { items: this.#readers, itemsMax: readersMax },
+        retryAfterMs: 50,
+      });
+    }
     this.#collecting ??= this.#open();
+    this.#collecting.readers += 1;
+    this.#readers += 1;
     return this.#collecting.promise;
   }
 
@@ -45,24 +72,30 @@ export class LinearizableReads {
 
   /** The applied LSN moved. */
   applied(): void {
-    const appliedLsn = this.#appliedLsn();
+    const appliedLsn = this.#parts.appliedLsn();
     for (const batch of this.#batches.values()) {
-      if (batch.confirmedLsn === undefined || batch.confirmedLsn > appliedLsn) continue;
-      this.#batches.delete(batch.context);
-      batch.resolve();
+      if (batch.confirmedLsn !== undefined && batch.confirmedLsn <= appliedLsn) this.#take(batch.context)?.resolve();
     }
   }
 
   dropped(context: number): void {
-    const batch = this.#batches.get(context);
-    this.#batches.delete(context);
-    batch?.reject(this.#notLeader());
+    this.#take(context)?.reject(this.#parts.notLeader());
+  }
+
+  /** A tick in which another replica leads: the network may have lost a request or its answer, and tells nobody. */
+  tick(): void {
+    for (const batch of this.#batches.values()) {
+      if (batch.confirmedLsn !== undefined || batch === this.#collecting) continue;
+      batch.ticks += 1;
+      if (batch.ticks <= this.#parts.answerTicksMax) continue;
+      this.#parts.forget(batch.context);
+      this.dropped(batch.context);
+    }
   }
 
   rejectAll(error: Error): void {
-    const waiting = [...this.#batches.values()];
-    this.#batches.clear();
-    for (const batch of waiting) batch.reject(error);
+    this.#collecting = undefined;
+    for (const context of [...this.#batches.keys()]) this.#take(context)?.reject(error);
   }
 
   #open(): Batch {
@@ -72,23 +105,34 @@ export class LinearizableReads {
       resolve = resolvePromise;
       reject = rejectPromise;
     });
-    const batch: Batch = { context: this.#nextContext, promise, resolve, reject, confirmedLsn: undefined };
+    const context = this.#nextContext;
     this.#nextContext += 1;
+    const batch: Batch = { context, promise, resolve, reject, readers: 0, ticks: 0, confirmedLsn: undefined };
+    this.#batches.set(context, batch);
     // Readers that come in the same turn join; the request itself must come after all of them.
-    queueMicrotask(() => {
-      this.#collecting = undefined;
-      this.#batches.set(batch.context, batch);
-      const answer = this.#request(batch.context);
-      if (answer.ok) return;
-      this.#batches.delete(batch.context);
-      batch.reject(
-        answer.reason === 'reads-limit'
-          ? new LogboomError('QUEUE_FULL', 'the partition has too many unconfirmed reads; send again later', {
-              retryAfterMs: 20,
-            })
-          : this.#notLeader(),
-      );
-    });
+    queueMicrotask(() => this.#ask(batch));
+    return batch;
+  }
+
+  #ask(batch: Batch): void {
+    // Ended with the replica meanwhile: nobody would ever answer.
+    if (this.#collecting !== batch) return;
+    this.#collecting = undefined;
+    try {
+      const answer = this.#parts.request(batch.context);
+      if (!answer.ok) this.#take(batch.context)?.reject(this.#parts.refused(answer));
+    } catch (error) {
+      this.#take(batch.context)?.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #take(context: number): Batch | undefined {
+    const batch = this.#batches.get(context);
+    this.#batches.delete(context);
+    this.#readers -= batch?.readers ?? 0;
     return batch;
   }
 }
+
+/** Contexts stay below 2^53, which is what a message can carry. */
+const contextsOfOneProcess = 2 ** 20;

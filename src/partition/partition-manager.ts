@@ -16,7 +16,8 @@ import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import type { ReplicaTransport } from './types.js';
-import { defaultReplicaOptions, Replica, type ReplicaHost, type ReplicaOptions } from './replica.js';
+import { Replica } from './replica.js';
+import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
 
 export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
   readonly nodeId: NodeId;
@@ -82,7 +83,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   #ticker: Timer | undefined;
   #refusal: LogboomError | undefined;
   #ticks = 0;
-  #stopped = false;
+  #stopping: Promise<void> | undefined;
 
   private constructor(
     environment: Environment,
@@ -119,7 +120,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       await manager.#replay();
       return manager;
     } catch (error) {
-      await manager.stop();
+      // What fails here was logged; the caller is to hear why the start failed.
+      await manager.stop().catch(() => {});
       throw error;
     }
   }
@@ -182,14 +184,22 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     await Promise.all(this.replicas.map((replica) => replica.drain(timeoutMs)));
   }
 
-  /** Flushes and closes everything: the next start replays nothing. */
-  async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
+  /** Flushes and closes everything, also what is left when a part fails: the next start replays nothing. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
     this.#ticker?.cancel();
-    await this.#flushScheduler.stop();
-    for (const replica of this.replicas) await replica.stop();
-    await this.#wal.stop();
+    const failures: unknown[] = [];
+    const attempt = (work: () => Promise<void>): Promise<void> => work().catch((error) => void failures.push(error));
+    // At once, but not waited for: a flush that failed ends when its replica gives up reopening the store.
+    const flushed = attempt(() => this.#flushScheduler.stop());
+    for (const replica of this.replicas) await attempt(() => replica.stop());
+    await flushed;
+    await attempt(() => this.#wal.stop());
+    if (failures.length > 0) throw failures[0];
   }
 
   /** A message of another replica of a group; dropped when this node has no replica of it. */
@@ -207,7 +217,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       awaitRoom: () => this.#flushScheduler.awaitRoom(),
       nodesKnown: options.nodesKnown,
       appendsRefused: () => this.appendsRefused(),
-      onFault: () => {},
+      // What it had not flushed stays so: it must not count for the others.
+      onFault: (partitionId) => this.#flushScheduler.remove(partitionId),
     };
     const logger = environment.logger.child({ partition: id });
     const replica = await Replica.open<Result, Machine>({
@@ -217,6 +228,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       host,
       log,
       machine: options.createMachine(id),
+      // The store's own directory is not there before the first open.
+      freeBytes: () => environment.disk.freeBytes(directory.slice(0, directory.lastIndexOf('/partitions/'))),
       openStore: (onPersisted) =>
         openStateStore({
           directory,
@@ -233,6 +246,9 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       ...(options.observe === undefined ? {} : { observe: options.observe }),
     });
     this.#replicas.set(id, replica);
+    // Nothing that waits would ever be durable: it is told at once, and not only when the process ends (rule 7).
+    void this.#wal.failed.then((error) => replica.fail(error));
+    if (replica.stopped !== undefined) return;
     this.#flushScheduler.add(id, {
       stats: () => replica.lastStats,
       flush: () => replica.flush(),
@@ -280,13 +296,12 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     } finally {
       reporting?.cancel();
     }
-    const faulted = this.replicas.find((replica) => replica.status.fault !== undefined);
-    if (faulted !== undefined) throw faulted.faultError;
+    for (const { stopped } of this.replicas) if (stopped !== undefined) throw stopped;
   }
 
   #scheduleTick(): void {
     this.#ticker = this.#environment.clock.setTimer(this.#options.tickMs ?? 100, () => {
-      if (this.#stopped) return;
+      if (this.#stopping !== undefined) return;
       for (const replica of this.#replicas.values()) replica.tick();
       this.#ticks += 1;
       if (this.#ticks % sampleEveryTicks === 0) this.#sample();
@@ -302,6 +317,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   #keepLogSmall(): void {
     const { bytes, oldestSegmentHeldBy } = this.#wal.stats;
     if (bytes <= (this.#options.walTargetBytes ?? 1 << 30) || oldestSegmentHeldBy === undefined) return;
+    // While trimming is held back, a flush lets no segment go.
+    if (this.#replicas.get(oldestSegmentHeldBy)?.status.trimHeldBecause !== '') return;
     this.#flushScheduler.flushSoon(oldestSegmentHeldBy);
   }
 }

@@ -6,7 +6,7 @@ import { sleep } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine } from '../base/state-machine.js';
 import { EntryKind, type ConfState, type Entry } from '../raft/types.js';
-import { ApplyTransaction, type StateStore } from '../state-store/index.js';
+import { ApplyTransaction, type StateStore, type StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { confStateKey, encodeConfState } from './conf-state.js';
 import type { PartitionMetrics } from './metrics.js';
@@ -16,16 +16,25 @@ export interface ProcessorOptions {
   /** One group of applied entries is cut at these. */
   readonly groupEntriesMax: number;
   readonly groupBytesMax: number;
+  /** And, at the end of an entry, at this much index: a group is one write, which has to fit a memtable. */
+  readonly groupIndexBytesMax: number;
   /** Waiting times between attempts to reopen a failed store. */
   readonly reopenDelayMsMin: number;
   readonly reopenDelayMsMax: number;
+  /** A failed store is reopened when this much is free beside what has to be written again. */
+  readonly reopenFreeBytesMin: number;
+  /** How often the free space is looked at meanwhile. */
+  readonly spaceRetryMs: number;
 }
 
 export const defaultProcessorOptions: ProcessorOptions = {
   groupEntriesMax: 1024,
   groupBytesMax: 8 << 20,
+  groupIndexBytesMax: 4 << 20,
   reopenDelayMsMin: 50,
   reopenDelayMsMax: 5_000,
+  reopenFreeBytesMin: 4 << 20,
+  spaceRetryMs: 500,
 };
 
 /** What the replica around the processor is told, in this order for each group. */
@@ -37,6 +46,8 @@ export interface ProcessorEvents<Result> {
   /** Effects up to `appliedLsn` are readable. */
   onApplied(appliedLsn: Lsn, topics: Iterable<number>): void;
   onResult(lsn: Lsn, term: Term, result: Result): void;
+  /** The store has failed, and the disk has no room to open it again: what is applied is readable, nothing more is applied. */
+  onHeldUp(error: LogboomError): void;
   /** The store failed and was opened again at this LSN; what comes after is applied once more. */
   onStoreReopened(appliedLsn: Lsn): void;
   /** The processor has stopped for good, and why. */
@@ -49,7 +60,9 @@ export interface ProcessorEvents<Result> {
  *
  * A store that fails is closed, reopened at its persisted LSN, and the log is replayed from there (rule 7); nothing was
  * acknowledged of the group that failed, and what was acknowledged before is in the log, which keeps all entries above
- * the persisted LSN (rule 3).
+ * the persisted LSN (rule 3). On a full disk it could be closed but not opened again, and its readers would go with it: a
+ * failed write leaves nothing behind in the instance, so it serves them, as of the last group that succeeded, until
+ * there is room.
  */
 export class Processor<Result> {
   readonly #environment: Environment;
@@ -60,14 +73,18 @@ export class Processor<Result> {
   readonly #metrics: PartitionMetrics;
   readonly #events: ProcessorEvents<Result>;
   readonly #openStore: () => Promise<StateStore>;
+  readonly #freeBytes: () => Promise<number>;
   #store: StateStore;
   #reopening = false;
+  /** The store is being closed, or is not open yet. */
+  #closed = false;
+  #heldUp: LogboomError | undefined;
   /** Readers have seen the state of this LSN. */
   #shownLsn = asLsn(0);
   #target: Lsn;
   #running: Promise<void> | undefined;
+  /** Aborted when no further group is to be applied. */
   readonly #stopping = new AbortController();
-  #faulted = false;
 
   /** `store` is open and `machine` loaded from it. */
   constructor(parts: {
@@ -77,6 +94,8 @@ export class Processor<Result> {
     machine: StateMachine<Result>;
     store: StateStore;
     openStore: () => Promise<StateStore>;
+    /** Of the file system that the store is on. */
+    freeBytes: () => Promise<number>;
     watermarks: Watermarks;
     metrics: PartitionMetrics;
     events: ProcessorEvents<Result>;
@@ -87,6 +106,7 @@ export class Processor<Result> {
     this.#machine = parts.machine;
     this.#store = parts.store;
     this.#openStore = parts.openStore;
+    this.#freeBytes = parts.freeBytes;
     this.#watermarks = parts.watermarks;
     this.#metrics = parts.metrics;
     this.#events = parts.events;
@@ -100,12 +120,21 @@ export class Processor<Result> {
    * @throws LogboomError STATE_STORE_FAILED while a failed store is being reopened and replayed
    */
   get store(): StateStore {
-    if (this.#reopening || this.#watermarks.applied < this.#shownLsn) {
-      throw new LogboomError('STATE_STORE_FAILED', 'the state store of the partition is being reopened', {
-        retryAfterMs: 200,
-      });
-    }
+    this.throwIfBehind();
     return this.#store;
+  }
+
+  /** The same for those who read the machine. */
+  throwIfBehind(): void {
+    if (!this.#closed && this.#watermarks.applied >= this.#shownLsn) return;
+    throw new LogboomError('STATE_STORE_FAILED', 'the state store of the partition is being reopened', {
+      retryAfterMs: 200,
+    });
+  }
+
+  /** Why nothing is applied: a failed store waits for space. Undefined when that is not so. */
+  get heldUp(): LogboomError | undefined {
+    return this.#heldUp;
   }
 
   /** The instance that is, or was last, in use: for figures, and for closing it. */
@@ -113,54 +142,74 @@ export class Processor<Result> {
     return this.#store;
   }
 
+  /**
+   * What a failed store had not flushed will never be. If it still counted, applies would wait for that room: of other
+   * partitions, and its own, which the reopening waits for in turn.
+   */
+  get storeStats(): StateStoreStats {
+    return this.#reopening ? nothingUnflushed : this.#store.stats;
+  }
+
   /** Entries up to `lsn` are committed and durable here. */
   advanceTo(lsn: Lsn): void {
     assert(lsn >= this.#target, () => `processor target goes back from ${this.#target} to ${lsn}`);
     this.#target = lsn;
-    if (this.#faulted || this.#stopping.signal.aborted) return;
-    this.#running ??= this.#run().finally(() => this.#ran());
+    if (this.#running === undefined) void this.#run(() => this.#applyGroups());
   }
 
-  /** What came between the last look at the target and now must not be left lying. */
-  #ran(): void {
-    this.#running = undefined;
-    if (this.#target > this.#watermarks.applied && !this.#reopening) this.advanceTo(this.#target);
+  /** Applies no further group. */
+  halt(): void {
+    this.#stopping.abort();
   }
 
   /** Finishes the group under way and applies no further one; the store stays open. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
+    this.halt();
     await this.#running;
   }
 
   /** `failed` has failed outside of an apply (in a flush): it is replaced before the next group. */
   async reopenStore(failed: StateStore, cause: Error): Promise<void> {
-    if (this.#store !== failed || this.#reopening || this.#faulted) return;
+    if (this.#store !== failed || this.#reopening || this.#isStopping) return;
+    // Ends the groups under way, after the present one.
     this.#reopening = true;
-    await this.#running;
-    // A write that failed at the same time has replaced it already.
-    if (this.#store !== failed || this.#faulted || this.#stopping.signal.aborted) return;
-    this.#running = this.#guard(() => this.#reopen(cause)).finally(() => this.#ran());
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    // What is committed in this turn of the event loop joins the first group.
-    await Promise.resolve();
-    await this.#guard(async () => {
-      while (this.#watermarks.applied < this.#target && !this.#stopping.signal.aborted && !this.#reopening) {
-        await this.#applyGroup();
-      }
+    await this.#run(async () => {
+      // A write that failed at the same time has replaced it already.
+      if (this.#store === failed) await this.#reopen(cause);
     });
   }
 
-  async #guard(work: () => Promise<void>): Promise<void> {
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /** One work at a time, after the one under way; `stop` waits for all. The first that fails is the last. */
+  #run(work: () => Promise<void>): Promise<void> {
+    const before = this.#running;
+    const running = this.#runAfter(before, work).finally(() => {
+      if (this.#running !== running) return;
+      this.#running = undefined;
+      // What came between the last look at the target and now must not be left lying.
+      if (!this.#isStopping && this.#target > this.#watermarks.applied) this.advanceTo(this.#target);
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #runAfter(before: Promise<void> | undefined, work: () => Promise<void>): Promise<void> {
+    // Without anything before: what is committed in this turn of the event loop joins the first group.
+    await before;
+    if (this.#isStopping) return;
     try {
       await work();
     } catch (error) {
-      this.#faulted = true;
+      this.halt();
       this.#events.onFault(error instanceof Error ? error : new Error(String(error)));
     }
+  }
+
+  async #applyGroups(): Promise<void> {
+    while (this.#watermarks.applied < this.#target && !this.#isStopping && !this.#reopening) await this.#applyGroup();
   }
 
   async #applyGroup(): Promise<void> {
@@ -171,11 +220,11 @@ export class Processor<Result> {
       (await this.#log.read(from, to, this.#options.groupBytesMax));
     assert(entries[0]?.lsn === from, () => `asked the log for entry ${from}, got ${entries[0]?.lsn}`);
     await this.#events.awaitRoom();
-    if (this.#reopening) return;
+    if (this.#reopening || this.#isStopping) return;
 
     const startedMs = this.#environment.clock.monotonicMs();
     const transaction = new ApplyTransaction(this.#store, this.#environment.crc32);
-    const results = entries.map((entry) => this.#applyEntry(entry, transaction));
+    const results = this.#applyEntries(entries, transaction);
     const batch = transaction.finish();
     try {
       await this.#store.write(batch);
@@ -187,11 +236,23 @@ export class Processor<Result> {
     }
     this.#watermarks.appliedAdvanced(batch.appliedLsn);
     this.#events.onApplied(batch.appliedLsn, this.#machine.publish());
-    for (const [index, entry] of entries.entries()) {
-      const result = results[index];
+    for (const { entry, result } of results) {
       if (result !== undefined) this.#events.onResult(entry.lsn, entry.term, result);
     }
-    this.#metrics.groupApplied(entries.length, this.#environment.clock.monotonicMs() - startedMs);
+    this.#metrics.groupApplied(results.length, this.#environment.clock.monotonicMs() - startedMs);
+  }
+
+  /** As many of them as make one group. */
+  #applyEntries(
+    entries: readonly Entry[],
+    transaction: ApplyTransaction,
+  ): { readonly entry: Entry; readonly result: Result | undefined }[] {
+    const results = [];
+    for (const entry of entries) {
+      results.push({ entry, result: this.#applyEntry(entry, transaction) });
+      if (transaction.indexBytes >= this.#options.groupIndexBytesMax) break;
+    }
+    return results;
   }
 
   /** The result, or undefined for entries that are none of the state machine's. */
@@ -214,29 +275,85 @@ export class Processor<Result> {
       appliedLsn: this.#watermarks.applied,
       error: cause.message,
     });
+    await this.#awaitSpace();
+    this.#closed = true;
     this.#metrics.storeReopened();
     await this.#store.close({ flush: false }).catch((error: unknown) => {
       logger.warn('closing the failed state store failed as well', { error: String(error) });
     });
     let delayMs = this.#options.reopenDelayMsMin;
-    while (!this.#stopping.signal.aborted) {
+    while (!this.#isStopping) {
       try {
-        const store = await this.#openStore();
-        await this.#machine.load(store);
-        this.#store = store;
-        this.#shownLsn = asLsn(Math.max(this.#shownLsn, this.#watermarks.applied));
-        this.#watermarks.storeReopened(store.appliedLsn);
-        this.#events.onStoreReopened(store.appliedLsn);
-        this.#reopening = false;
-        logger.info('state store reopened', { appliedLsn: store.appliedLsn, target: this.#target });
-        return;
+        return this.#adopt(await this.#openAndLoad());
       } catch (error) {
-        // A full disk passes; damage does not, and is not retried.
-        if (isLogboomError(error, 'STATE_STORE_CORRUPT')) throw error;
-        logger.error('the state store cannot be reopened yet', { error: String(error), retryInMs: delayMs });
+        // A full disk passes. Damage does not, and a broken invariant is not to be carried on with.
+        if (!isLogboomError(error, 'STATE_STORE_FAILED')) throw error;
+        logger.error('the state store cannot be reopened yet', { error: error.message, retryInMs: delayMs });
+        this.#holdUp(
+          new LogboomError(error.reason, `the state store cannot be reopened yet: ${error.message}`, {
+            facts: error.facts,
+            retryAfterMs: delayMs,
+          }),
+        );
         await sleep(clock, delayMs, this.#stopping.signal);
         delayMs = Math.min(delayMs * 2, this.#options.reopenDelayMsMax);
       }
     }
   }
+
+  /** A store as of its last flush, and the machine as the store has it. */
+  async #openAndLoad(): Promise<StateStore> {
+    const store = await this.#openStore();
+    try {
+      await this.#machine.load(store);
+      return store;
+    } catch (error) {
+      // Left open, it would keep the next attempt from opening it.
+      await store.close({ flush: false }).catch((failure: unknown) => {
+        this.#environment.logger.warn('closing a state store that cannot be loaded failed', { error: String(failure) });
+      });
+      throw error;
+    }
+  }
+
+  #adopt(store: StateStore): void {
+    this.#store = store;
+    this.#shownLsn = asLsn(Math.max(this.#shownLsn, this.#watermarks.applied));
+    this.#watermarks.storeReopened(store.appliedLsn);
+    this.#events.onStoreReopened(store.appliedLsn);
+    this.#reopening = false;
+    this.#closed = false;
+    this.#heldUp = undefined;
+    this.#environment.logger.info('state store reopened', { appliedLsn: store.appliedLsn, target: this.#target });
+  }
+
+  /** Resolves when there is room to open the store again and to write anew what it had not flushed. */
+  async #awaitSpace(): Promise<void> {
+    const { reopenFreeBytesMin, spaceRetryMs } = this.#options;
+    while (!this.#isStopping) {
+      // Unknown is no reason to wait: the attempt will tell.
+      const free = await this.#freeBytes().catch(() => Number.POSITIVE_INFINITY);
+      const needed = reopenFreeBytesMin + this.#store.stats.dirtyBytes;
+      if (free >= needed) return;
+      this.#holdUp(
+        new LogboomError(
+          'DISK_FULL',
+          `the disk has ${free} bytes left, and the state store of the partition, which failed, needs ${needed} to go on: ` +
+            'appends are refused until there is space, reads go on',
+          { facts: { free_bytes: free, needed_bytes: needed }, retryAfterMs: 1000 },
+        ),
+      );
+      await sleep(this.#environment.clock, spaceRetryMs, this.#stopping.signal);
+    }
+  }
+
+  #holdUp(error: LogboomError): void {
+    const isNew = this.#heldUp?.reason !== error.reason;
+    this.#heldUp = error;
+    if (!isNew) return;
+    this.#environment.logger.error('nothing is applied until the state store goes on', { error: error.message });
+    this.#events.onHeldUp(error);
+  }
 }
+
+const nothingUnflushed: StateStoreStats = { dirtyBytes: 0, flushingBytes: 0, dirtySinceMs: undefined, heldBytes: 0 };

@@ -2,6 +2,7 @@
 import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import type { Lsn, Term } from '../base/ids.js';
+import { leadershipLost } from './refusals.js';
 import type { Applied } from './types.js';
 
 interface Pending<Result> {
@@ -68,16 +69,16 @@ export class PendingProposals<Result> {
     assert(first.lsn === lsn, () => `entry ${lsn} is applied while a proposal waits at ${first.lsn}`);
     this.#shift(first);
     if (first.term === term) first.resolve({ lsn, result });
-    else first.reject(leadershipLost());
+    else first.reject(outcomeUnknown(leadershipLost()));
   }
 
-  /** Ends all that wait. */
-  rejectAll(error: Error): void {
+  /** Ends all that wait. They are in the log or may be, so they are told that their outcome is open. */
+  rejectAll(error: LogboomError): void {
     const waiting = this.#queue.slice(this.#head);
     this.#queue = [];
     this.#head = 0;
     this.#bytes = 0;
-    for (const proposal of waiting) proposal.reject(error);
+    for (const proposal of waiting) proposal.reject(outcomeUnknown(error));
   }
 
   #shift(first: Pending<Result>): void {
@@ -91,16 +92,11 @@ export class PendingProposals<Result> {
   }
 }
 
-export function leadershipLost(): LogboomError {
-  return new LogboomError(
-    'LEADERSHIP_LOST',
-    'this replica lost its leadership while the append was under way; whether it is stored is not known here',
-    { retryAfterMs: 100 },
-  );
-}
-
-export function shuttingDown(): LogboomError {
-  return new LogboomError('SHUTTING_DOWN', 'the node is stopping; send again to another one, or later', {
-    retryAfterMs: 500,
+/** The same error; who gets it must not take it for a refusal. */
+function outcomeUnknown({ reason, message, facts, retryAfterMs, cause }: LogboomError): LogboomError {
+  return new LogboomError(reason, message, {
+    facts: { ...facts, outcome: 'unknown' },
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    cause,
   });
 }

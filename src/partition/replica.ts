@@ -1,79 +1,39 @@
 /** One replica put together: consensus core, log, processor, state store. */
-import { assert, InvariantViolation } from '../base/assert.js';
-import { LogboomError } from '../base/errors.js';
+import { assert } from '../base/assert.js';
+import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { Lsn, NodeId, PartitionId, ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
-import { decodeConfChange, RaftCore } from '../raft/index.js';
-import type {
-  ConfChange,
-  ConfState,
-  Entry,
-  Leadership,
-  Message,
-  RaftLimits,
-  RaftOptions,
-  RaftOutput,
-  RaftStatus,
-} from '../raft/types.js';
+import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
+import type { ConfChange, ConfState, Entry, Leadership, Message, RaftOutput, RaftStatus } from '../raft/types.js';
 import type { StateStore, StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { ConfHistory } from './conf-history.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LoadingLog } from './loading-log.js';
 import { partitionMetrics, type PartitionMetrics } from './metrics.js';
-import type { ReplicaObserver, ReplicaStart } from './observer.js';
-import { defaultProcessorOptions, Processor, type ProcessorOptions } from './processor.js';
-import { leadershipLost, PendingProposals, shuttingDown } from './proposals.js';
+import type { ReplicaObserver } from './observer.js';
+import { Processor } from './processor.js';
+import { PendingProposals } from './proposals.js';
+import { cannotBootstrap, leadershipLost, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
+import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
 import { decideTrim, type TrimDecision } from './trim.js';
-import type { Applied, PartitionReplica, ReplicaStatus, TrimMode } from './types.js';
+import type { Applied, PartitionReplica, ReplicaStatus } from './types.js';
+import { Watchers } from './watchers.js';
 import { Watermarks } from './watermarks.js';
 
-export interface ReplicaOptions {
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  readonly raftLimits: Partial<RaftLimits>;
-  /** How reads are confirmed; the core's defaults where nothing is set. */
-  readonly reads: Pick<RaftOptions, 'readMode' | 'clockDriftBound'>;
-  readonly processor: ProcessorOptions;
-  /** Proposals that are not applied yet. */
-  readonly proposalsMax: number;
-  readonly proposalBytesMax: number;
-  readonly trimMode: TrimMode;
-}
-
-export const defaultReplicaOptions: ReplicaOptions = {
-  electionTicks: 10,
-  heartbeatTicks: 1,
-  raftLimits: {},
-  reads: {},
-  processor: defaultProcessorOptions,
-  proposalsMax: 16_384,
-  proposalBytesMax: 64 << 20,
-  trimMode: 'persisted',
-};
-
-/** What a replica needs from the node around it. */
-export interface ReplicaHost {
-  /** Sends to the replicas named in the messages; may drop. */
-  send(partitionId: PartitionId, messages: readonly Message[]): void;
-  /** Waits until the node's memory for unflushed state has room. */
-  awaitRoom(): Promise<void>;
-  nodesKnown(): number;
-  /** Why appends are refused now; undefined when they are not. */
-  appendsRefused(): LogboomError | undefined;
-  onFault(partitionId: PartitionId, error: Error): void;
-}
-
 /**
- * Runs the core's contract: outputs are carried out in the order of their fields. Everything the core is told happens
- * in one place, `#pump`, at the end of the turn of the event loop in which it became due, so that proposals and
- * messages which arrive together leave together.
+ * Carries out the core's contract (src/raft/types.ts): `#carryOut` does what one output says, in the order of its fields;
+ * `#onWalDurable` and `#onApplied` report back. Outputs are taken at the end of the turn of the event loop in which they
+ * became due, so that proposals and messages which arrive together leave together.
+ *
+ * Whatever fails here besides a request is a broken invariant or a failed WAL, and ends the replica: it tells the core
+ * nothing more, applies, sends and acknowledges nothing more, and says why to everyone who asks.
  */
 export class Replica<Result, Machine extends StateMachine<Result>> implements PartitionReplica<Result, Machine> {
   readonly partitionId: PartitionId;
-  readonly machine: Machine;
+  readonly #machine: Machine;
   readonly #nodeId: NodeId;
   readonly #replicaId: ReplicaId;
   readonly #environment: Environment;
@@ -87,11 +47,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #processor: Processor<Result>;
   readonly #proposals: PendingProposals<Result>;
   readonly #reads: LinearizableReads;
-  readonly #watchers = new Map<number, Set<() => void>>();
+  readonly #watchers = new Watchers();
   readonly #caughtUpWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = [];
   /** Promises about the disk that wait for their sync, in token order. */
   #afterDurable: { readonly token: number; readonly messages: readonly Message[] }[] = [];
   #durableToken = 0;
+  /** Last entry of the log when the replica was opened. */
+  readonly #startLsn: Lsn;
   #leadership: Leadership;
   #pumpScheduled = false;
   #draining = false;
@@ -100,7 +62,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   private constructor(parts: ReplicaParts<Result, Machine>, store: StateStore, stores: StoreGenerations) {
     this.partitionId = parts.log.partitionId;
-    this.machine = parts.machine;
+    this.#machine = parts.machine;
     this.#nodeId = parts.nodeId;
     this.#environment = parts.environment;
     this.#options = parts.options;
@@ -108,6 +70,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#log = parts.log;
     this.#metrics = partitionMetrics(parts.environment.metrics, this.partitionId);
     const start = startState(parts.log, store);
+    this.#startLsn = parts.log.lastLsn;
     this.#replicaId = start.replicaId;
     this.#confHistory = new ConfHistory(store.appliedLsn, start.confState);
     this.#observer = parts.observe?.({
@@ -124,10 +87,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       electionTicks: parts.options.electionTicks,
       heartbeatTicks: parts.options.heartbeatTicks,
       log: new LoadingLog(parts.log, {
-        onLoaded: () => {
-          if (this.#fault === undefined) this.#tell(() => this.#core.onLogLoaded());
-        },
-        onFailed: (error) => this.#stopOnFault(error),
+        onLoaded: () => this.#report(() => this.#core.onLogLoaded()),
+        onFailed: (error) => this.fail(error),
       }),
       hardState: start.hardState,
       applied: store.appliedLsn,
@@ -150,9 +111,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       bytesMax: parts.options.proposalBytesMax,
     });
     this.#reads = new LinearizableReads({
-      request: (context) => this.#tell(() => this.#core.readIndex(context)),
-      appliedLsn: () => this.#watermarks.applied,
-      notLeader: () => this.#notLeader(),
+      readersMax: parts.options.readsMax,
+      // A leader that a quorum does not answer steps down within two election timeouts: no answer comes later.
+      answerTicksMax: 2 * parts.options.electionTicks,
+      random: parts.environment.random,
+      request: (context) => this.#request(() => this.#core.readIndex(context)),
+      forget: (context) => this.#core.forgetRead(context),
+      appliedLsn: () => this.#readableLsn,
+      refused: (refusal) => refused(this.partitionId, refusal),
+      notLeader: () => notLeader(this.partitionId, this.#leadership.leader),
     });
     this.#processor = new Processor<Result>({
       environment: parts.environment,
@@ -161,6 +128,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       machine: parts.machine,
       store,
       openStore: () => stores.open(),
+      freeBytes: parts.freeBytes,
       watermarks: this.#watermarks,
       metrics: this.#metrics,
       events: {
@@ -168,8 +136,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         onConfChange: (entry) => this.#applyConfChange(entry),
         onApplied: (appliedLsn, topics) => this.#onApplied(appliedLsn, topics),
         onResult: (lsn, term, result) => this.#proposals.applied(lsn, term, result),
+        onHeldUp: (error) => this.#onHeldUp(error),
         onStoreReopened: (appliedLsn) => this.#observer?.onStoreReopened(appliedLsn),
-        onFault: (error) => this.#stopOnFault(error),
+        onFault: (error) => this.fail(error),
       },
     });
     parts.log.setPersistedLsn(store.persistedLsn);
@@ -198,8 +167,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     }
   }
 
+  /** @throws LogboomError PARTITION_STOPPED; STATE_STORE_FAILED while it shows less than it has shown before */
+  get machine(): Machine {
+    this.#throwIfStopped();
+    this.#processor.throwIfBehind();
+    return this.#machine;
+  }
+
   get reader(): StateReader {
-    this.#assertServing();
+    this.#throwIfStopped();
     return this.#processor.store;
   }
 
@@ -210,7 +186,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** Figures for those who decide what to flush; also while the store is being reopened. */
   get lastStats(): StateStoreStats {
-    return this.#processor.lastStore.stats;
+    return this.#processor.storeStats;
   }
 
   /** The consensus core's own view of the group. */
@@ -228,9 +204,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#log.lastLsn;
   }
 
-  /** Why the replica stopped, as requests are told. */
-  get faultError(): LogboomError {
-    return this.#stopped();
+  /** Why the replica stopped, as requests are told; undefined when it did not. */
+  get stopped(): LogboomError | undefined {
+    return this.#fault === undefined ? undefined : partitionStopped(this.partitionId, this.#fault);
   }
 
   get isLeader(): boolean {
@@ -260,20 +236,21 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       trimMode: this.#options.trimMode,
       trimHeldBecause: trim.heldBecause,
       stateHash: this.#processor.lastStore.stateHash,
-      dirtyBytes: this.#processor.lastStore.stats.dirtyBytes,
+      dirtyBytes: this.#processor.storeStats.dirtyBytes,
       fault: this.#fault?.message,
     };
   }
 
   async propose(command: Uint8Array): Promise<Applied<Result>> {
-    this.#assertServing();
-    if (this.#draining) throw shuttingDown();
+    // An empty entry is no command: it has no result to wait for.
+    assert(command.length > 0, () => `an empty command for partition ${this.partitionId}`);
+    this.#throwIfNotTaking();
     const refusedBy = this.#host.appendsRefused();
     if (refusedBy !== undefined) throw refusedBy;
     this.#proposals.admit(command.length);
     const startedMs = this.#environment.clock.monotonicMs();
-    const answer = this.#tell(() => this.#core.propose([command]));
-    if (!answer.ok) throw this.#refusal(answer.reason);
+    const answer = this.#request(() => this.#core.propose([command]));
+    if (!answer.ok) throw refused(this.partitionId, answer);
     const applied = await this.#proposals.wait(answer.lastLsn, answer.term, command.length);
     this.#metrics.proposalApplied(this.#environment.clock.monotonicMs() - startedMs);
     return applied;
@@ -286,10 +263,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
    * @throws LogboomError NOT_LEADER, QUEUE_FULL, DISK_FULL, PARTITION_STOPPED, SHUTTING_DOWN
    */
   proposeConfChange(change: ConfChange): Lsn {
-    this.#assertServing();
-    if (this.#draining) throw shuttingDown();
-    const answer = this.#tell(() => this.#core.proposeConfChange(change));
-    if (!answer.ok) throw this.#refusal(answer.reason);
+    this.#throwIfNotTaking();
+    const answer = this.#request(() => this.#core.proposeConfChange(change));
+    if (!answer.ok) throw refused(this.partitionId, answer);
     return answer.lastLsn;
   }
 
@@ -297,32 +273,20 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
    * Begins to hand leadership of the group to another replica, which may fail without a word: whoever asked looks at
    * `leader`.
    *
-   * @throws LogboomError NOT_LEADER, PARTITION_STOPPED
+   * @throws LogboomError NOT_LEADER, INVALID_ARGUMENT (no voter), PARTITION_STOPPED
    */
   transferLeader(to: ReplicaId): void {
-    this.#assertServing();
-    const answer = this.#tell(() => this.#core.transferLeader(to));
-    if (!answer.ok && answer.reason !== 'forwarded') throw this.#refusal(answer.reason);
+    this.#throwIfStopped();
+    const answer = this.#request(() => this.#core.transferLeader(to));
+    if (!answer.ok && answer.reason !== 'forwarded') throw refused(this.partitionId, answer);
   }
 
   watch(topic: number, onChange: () => void): () => void {
-    let watchers = this.#watchers.get(topic);
-    if (watchers === undefined) {
-      watchers = new Set();
-      this.#watchers.set(topic, watchers);
-    }
-    const watchersOfTopic = watchers;
-    // A wrapper of its own, so that one callback may watch twice.
-    const entry = (): void => onChange();
-    watchersOfTopic.add(entry);
-    return () => {
-      watchersOfTopic.delete(entry);
-      if (watchersOfTopic.size === 0 && this.#watchers.get(topic) === watchersOfTopic) this.#watchers.delete(topic);
-    };
+    return this.#watchers.watch(topic, onChange);
   }
 
   async awaitLinearizable(signal?: AbortSignal): Promise<void> {
-    this.#assertServing();
+    this.#throwIfStopped();
     const confirmed = this.#reads.wait();
     if (signal === undefined) return confirmed;
     await new Promise<void>((resolve, reject) => {
@@ -337,9 +301,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     onProgress?: (done: { values: number; bytes: number }) => void,
     signal?: AbortSignal,
   ): ReturnType<PartitionReplica<Result, Machine>['verify']> {
-    const store = this.#processor.store;
-    const appliedLsn = this.#watermarks.applied;
-    return { ...(await store.verify(onProgress, signal)), appliedLsn };
+    this.#throwIfStopped();
+    return this.#processor.store.verify(onProgress, signal);
   }
 
   storeBytes(): Promise<number> {
@@ -347,8 +310,10 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   tick(): void {
-    if (this.#fault !== undefined) return;
-    this.#tell(() => this.#core.tick());
+    this.#report(() => {
+      this.#core.tick();
+      if (this.#leadership.role !== 'leader') this.#reads.tick();
+    });
   }
 
   sampleMetrics(): void {
@@ -357,8 +322,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** A message of another replica of the group. */
   deliver(message: Message): void {
-    if (this.#fault !== undefined) return;
-    this.#tell(() => this.#core.step(message));
+    this.#report(() => this.#core.step(message));
   }
 
   /** Resolves when everything that was in the log at the start is applied, and a leader is known; or when the replica has stopped. */
@@ -374,14 +338,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /**
    * Makes what is applied durable in the state store, then lets the log go up to it as far as the rules allow. A flush
-   * that fails ends the store instance, which is reopened.
+   * that fails ends the store instance, which is reopened; a broken invariant ends the replica.
    */
   async flush(): Promise<Lsn> {
+    this.#throwIfStopped();
     const store = this.#processor.lastStore;
     try {
       return await store.flush();
     } catch (error) {
-      await this.#processor.reopenStore(store, error instanceof Error ? error : new Error(String(error)));
+      if (isLogboomError(error, 'STATE_STORE_FAILED')) await this.#processor.reopenStore(store, error);
+      else this.fail(error);
       throw error;
     }
   }
@@ -419,21 +385,50 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return voters.length === 1 && voters[0] === this.#replicaId && votersOutgoing.length === 0;
   }
 
+  /**
+   * Ends the replica after a fault that it does not find by itself. What waits is rejected; what is applied already stays
+   * readable to nobody, for with a broken invariant it may be wrong.
+   */
+  fail(error: unknown): void {
+    if (this.#fault !== undefined) return;
+    const fault = error instanceof Error ? error : new Error(String(error));
+    this.#fault = fault;
+    this.#processor.halt();
+    this.#observer?.onFault(fault);
+    this.#environment.logger.error('the partition stops', {
+      partition: this.partitionId,
+      error: fault.message,
+      stack: fault.stack,
+    });
+    this.#endWaiting(partitionStopped(this.partitionId, fault));
+    this.#host.onFault(this.partitionId, fault);
+  }
+
   #begin(): void {
     if (this.isAlone) this.#core.campaign();
     this.#schedulePump();
   }
 
-  /** Runs a call into the core and sees to it that what follows from it is carried out. A broken invariant stops the replica. */
-  #tell<Answer>(call: () => Answer): Answer {
+  /** Tells the core of an event, or carries out what it said. The caller (WAL, network, clock, store) is not to blame for what fails. */
+  #report(event: () => void): void {
+    if (this.#fault !== undefined) return;
     try {
-      const answer = call();
+      event();
       if (this.#core.hasOutput) this.#schedulePump();
-      return answer;
     } catch (error) {
-      if (error instanceof InvariantViolation) this.#stopOnFault(error);
-      throw error;
+      this.fail(error);
     }
+  }
+
+  /** Asks the core for something, on behalf of a caller who is told how that ended. */
+  #request<Answer>(call: () => Answer): Answer {
+    let answer: { readonly value: Answer } | undefined;
+    this.#report(() => {
+      answer = { value: call() };
+    });
+    this.#throwIfStopped();
+    assert(answer !== undefined, () => `partition ${this.partitionId} serves and did not answer`);
+    return answer.value;
   }
 
   #schedulePump(): void {
@@ -441,12 +436,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#pumpScheduled = true;
     queueMicrotask(() => {
       this.#pumpScheduled = false;
-      if (this.#fault !== undefined) return;
-      try {
-        this.#pump();
-      } catch (error) {
-        this.#stopOnFault(error instanceof Error ? error : new Error(String(error)));
-      }
+      this.#report(() => this.#pump());
     });
   }
 
@@ -456,69 +446,105 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     }
   }
 
+  /** In the order of the contract: the WAL first, then messages, then the rest, leadership last. */
   #carryOut(output: RaftOutput): void {
     this.#observer?.onOutput(output);
     const { persist } = output;
-    if (persist !== undefined) this.#log.append(persist, () => this.#onWalDurable(persist.token));
-    if (output.messages.length > 0) this.#host.send(this.partitionId, output.messages);
-    if (output.messagesAfterDurable.length > 0) {
-      if (output.durableAfter <= this.#durableToken) this.#host.send(this.partitionId, output.messagesAfterDurable);
-      else this.#afterDurable.push({ token: output.durableAfter, messages: output.messagesAfterDurable });
+    if (persist !== undefined) {
+      this.#log.append(persist, () => this.#onWalDurable(persist.token));
+      // Less when it replaced entries.
+      this.#watermarks.durableMoved(this.#log.durableLsn);
     }
+    if (output.messages.length > 0) this.#host.send(this.partitionId, output.messages);
+    this.#sendAfterDurable(output);
     if (output.appliable !== undefined) {
       this.#watermarks.commitAdvanced(output.appliable);
       this.#processor.advanceTo(output.appliable);
     }
     for (const read of output.confirmedReads) this.#reads.confirmed(read);
     for (const context of output.droppedReads) this.#reads.dropped(context);
+    if (output.snapshotToInstall !== undefined) throw cannotBootstrap(output.snapshotToInstall, this.#log.lastLsn);
     if (output.leadership !== undefined) this.#onLeadership(output.leadership);
   }
 
+  #sendAfterDurable({ messagesAfterDurable: messages, durableAfter }: RaftOutput): void {
+    if (messages.length === 0) return;
+    if (durableAfter <= this.#durableToken) this.#host.send(this.partitionId, messages);
+    else this.#afterDurable.push({ token: durableAfter, messages });
+  }
+
   #onWalDurable(token: number): void {
-    if (this.#fault !== undefined) return;
-    this.#durableToken = token;
-    this.#observer?.onDurable(token, this.#log.durableLsn);
-    this.#watermarks.durableMoved(this.#log.durableLsn);
-    while (this.#afterDurable[0] !== undefined && this.#afterDurable[0].token <= token) {
-      const { messages } = this.#afterDurable[0];
-      this.#afterDurable.shift();
-      this.#host.send(this.partitionId, messages);
-    }
-    this.#tell(() => this.#core.onWalDurable(token));
+    this.#report(() => {
+      this.#durableToken = token;
+      this.#observer?.onDurable(token, this.#log.durableLsn);
+      this.#watermarks.durableMoved(this.#log.durableLsn);
+      while (this.#afterDurable[0] !== undefined && this.#afterDurable[0].token <= token) {
+        const { messages } = this.#afterDurable[0];
+        this.#afterDurable.shift();
+        this.#host.send(this.partitionId, messages);
+      }
+      this.#core.onWalDurable(token);
+    });
   }
 
   #onPersisted(persistedLsn: Lsn): void {
-    if (this.#fault !== undefined) return;
-    this.#watermarks.persistedAdvanced(persistedLsn);
-    this.#observer?.onPersisted(persistedLsn);
-    this.#log.setPersistedLsn(persistedLsn);
-    this.#trim();
+    this.#report(() => {
+      this.#watermarks.persistedAdvanced(persistedLsn);
+      this.#observer?.onPersisted(persistedLsn);
+      this.#log.setPersistedLsn(persistedLsn);
+      this.#trim();
+    });
   }
 
   #onApplied(appliedLsn: Lsn, topics: Iterable<number>): void {
-    this.#observer?.onApplied(appliedLsn, this.#processor.lastStore.stateHash);
-    this.#tell(() => this.#core.onApplied(appliedLsn));
-    this.#reads.applied();
-    for (const topic of topics) {
-      for (const watcher of this.#watchers.get(topic) ?? []) watcher();
-    }
-    this.#settleCaughtUp();
+    this.#report(() => {
+      this.#observer?.onApplied(appliedLsn, this.#processor.lastStore.stateHash);
+      this.#core.onApplied(appliedLsn);
+      this.#reads.applied();
+      this.#watchers.changed(topics);
+      this.#settleCaughtUp();
+    });
   }
 
   #applyConfChange(entry: Entry): ConfState {
     const known = this.#confHistory.covers(entry.lsn) ? this.#confHistory.at(entry.lsn) : undefined;
-    const confState = known ?? this.#tell(() => this.#core.applyConfChange(decodeConfChange(entry.data)));
+    const confState = known ?? this.#request(() => this.#core.applyConfChange(decodeConfChange(entry.data)));
     if (known === undefined) this.#confHistory.changed(entry.lsn, confState);
     this.#observer?.onConfChange(entry.lsn, entry.term, confState);
     return confState;
   }
 
   #onLeadership(leadership: Leadership): void {
-    const lost = this.#leadership.role === 'leader' && leadership.role !== 'leader';
+    const before = this.#leadership;
+    const lost = before.role === 'leader' && (leadership.role !== 'leader' || leadership.term !== before.term);
     this.#leadership = leadership;
     this.#environment.logger.debug('leadership', { partition: this.partitionId, ...leadership });
     if (lost) this.#proposals.rejectAll(leadershipLost());
     this.#settleCaughtUp();
+  }
+
+  /**
+   * Those who wait for what cannot be applied would wait for as long as the disk is full: appends are told that their
+   * outcome is open, and reads of a group of one get what was acknowledged so far.
+   */
+  #onHeldUp(error: LogboomError): void {
+    this.#proposals.rejectAll(
+      new LogboomError('STATE_STORE_FAILED', `the append could not be applied: ${error.message}`, {
+        facts: error.facts,
+        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+      }),
+    );
+    this.#reads.applied();
+  }
+
+  /**
+   * What reads need not wait for any more. While committed entries cannot be applied, that is everything in a group of
+   * one: its only voter acknowledges nothing before it is applied here. In a larger group another leader may have.
+   */
+  get #readableLsn(): Lsn {
+    const { applied, commit } = this.#watermarks;
+    const showsAllAcknowledged = this.#processor.heldUp !== undefined && this.isAlone && applied >= this.#startLsn;
+    return showsAllAcknowledged ? commit : applied;
   }
 
   #settleCaughtUp(): void {
@@ -537,7 +563,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       trimPoint: this.#log.trimPoint,
       persistedLsn: this.#watermarks.persisted,
       archivedLsn: undefined,
-      nodesKnown: this.#host.nodesKnown(),
+      // A configuration with another replica knows of another node, whatever the node's own list says.
+      nodesKnown: Math.max(this.#host.nodesKnown(), membersOf(this.#confHistory.latest).length),
       hasRepository: false,
     });
   }
@@ -555,76 +582,19 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#confHistory.forgetBelow(trimPoint);
   }
 
-  #stopOnFault(error: Error): void {
-    if (this.#fault !== undefined) return;
-    this.#fault = error;
-    this.#observer?.onFault(error);
-    this.#environment.logger.error('the partition stops', {
-      partition: this.partitionId,
-      error: error.message,
-      stack: error.stack,
-    });
-    this.#endWaiting(this.#stopped());
-    this.#host.onFault(this.partitionId, error);
-  }
-
   #endWaiting(error: LogboomError): void {
     this.#proposals.rejectAll(error);
     this.#reads.rejectAll(error);
     for (const waiter of this.#caughtUpWaiters.splice(0)) waiter.resolve();
-    for (const watchers of [...this.#watchers.values()]) for (const watcher of watchers) watcher();
+    this.#watchers.wakeAll();
   }
 
-  #assertServing(): void {
-    if (this.#fault !== undefined) throw this.#stopped();
+  #throwIfStopped(): void {
+    if (this.#fault !== undefined) throw partitionStopped(this.partitionId, this.#fault);
   }
 
-  #stopped(): LogboomError {
-    if (this.#fault instanceof LogboomError && this.#fault.reason === 'SHUTTING_DOWN') return this.#fault;
-    return new LogboomError(
-      'PARTITION_STOPPED',
-      `partition ${this.partitionId} has stopped after a fault: ${this.#fault?.message ?? 'unknown'}`,
-      { facts: { partition: this.partitionId }, retryAfterMs: 1000, cause: this.#fault },
-    );
+  #throwIfNotTaking(): void {
+    this.#throwIfStopped();
+    if (this.#draining) throw shuttingDown();
   }
-
-  #notLeader(): LogboomError {
-    const { leader } = this.#leadership;
-    return new LogboomError(
-      'NOT_LEADER',
-      leader === 0
-        ? `partition ${this.partitionId} has no leader now`
-        : `replica ${leader} leads partition ${this.partitionId}`,
-      { facts: { partition: this.partitionId, leader }, retryAfterMs: 50 },
-    );
-  }
-
-  #refusal(reason: string): LogboomError {
-    if (reason === 'uncommitted-limit') {
-      return new LogboomError('QUEUE_FULL', 'the leader holds as many uncommitted bytes as it may; send again later', {
-        retryAfterMs: 50,
-      });
-    }
-    if (reason === 'storage-fault') {
-      return new LogboomError('DISK_FULL', "the leader's disk does not take writes now", { retryAfterMs: 1000 });
-    }
-    if (reason === 'too-large') {
-      return new LogboomError('BATCH_TOO_LARGE', 'the command exceeds the limit of one log entry');
-    }
-    return this.#notLeader();
-  }
-}
-
-export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {
-  readonly environment: Environment;
-  readonly nodeId: NodeId;
-  readonly options: ReplicaOptions;
-  readonly host: ReplicaHost;
-  readonly log: PartitionLog;
-  readonly machine: Machine;
-  /** Opens the replica's store, also once more after it failed. `onPersisted` is told of every completed flush. */
-  readonly openStore: (onPersisted: (lsn: Lsn) => void) => Promise<StateStore>;
-  readonly mutant?: string;
-  /** Called once, before the replica does anything. */
-  readonly observe?: (start: ReplicaStart) => ReplicaObserver;
 }

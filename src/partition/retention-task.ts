@@ -3,6 +3,7 @@
  * itself and later, gives back the space of what no reader can see any more. Bounded steps with pauses between them, so
  * that appends go on.
  */
+import { InvariantViolation } from '../base/assert.js';
 import { isLogboomError } from '../base/errors.js';
 import { sleep } from '../base/ports/clock.js';
 import { encodeCommand, expiredProducers, nextPhysicalDeletion, retentionCommand } from '../streams/index.js';
@@ -34,11 +35,14 @@ const producerCheckMsMax = 60 * 60 * 1000;
 /** What the task needs of a replica; `Replica` is one. */
 export interface RetainedReplica {
   readonly partitionId: PartitionId;
+  /** @throws LogboomError as `store` does */
   readonly machine: StreamsStateMachine;
   readonly isLeader: boolean;
   /** @throws LogboomError while it is being reopened, and when the partition has stopped */
   readonly store: StateReader & Pick<StateStore, 'persistedLsn' | 'deletePhysically'>;
   propose(command: Uint8Array): Promise<Applied<StreamsResult>>;
+  /** Ends the replica. */
+  fail(error: Error): void;
 }
 
 export class RetentionTask {
@@ -92,6 +96,7 @@ export class RetentionTask {
       try {
         await this.runOnce();
       } catch (error) {
+        if (error instanceof InvariantViolation) return this.#replica.fail(error);
         // What passes by itself (a full queue, a store that is reopened, leadership that moved) is tried again next time.
         if (!isLogboomError(error) || !error.retryable) {
           logger.warn('a round of retention failed', { partition: this.#replica.partitionId, error });

@@ -42,7 +42,7 @@ export interface Applied<Result> {
 /** What the server does with a replica, whatever its state machine. */
 export interface PartitionReplica<Result, Machine extends StateMachine<Result>> {
   readonly partitionId: PartitionId;
-  /** Reads of the machine's memory; shows what is published. */
+  /** Reads of the machine's memory; shows what is published. Refused as `reader` is: take it anew for each request. */
   readonly machine: Machine;
   /** Reads of the applied state. The object changes when the store is reopened: take it anew for each request. */
   readonly reader: StateReader;

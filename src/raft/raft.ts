@@ -435,6 +435,11 @@ export class RaftCore {
     return accepted;
   }
 
+  /** A read that another replica was asked to confirm is given up: its answer was lost, or will be ignored. */
+  forgetRead(context: number): void {
+    this.#state.forwardedReads.delete(context);
+  }
+
   /** Starts an election now, if this replica may. */
   campaign(): void {
     this.#protocol.campaign(this.#state.preVote ? 'pre-vote' : 'election');

@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.js';
+import { assert, InvariantViolation } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import type { Lsn } from '../base/ids.js';
 import { defaultStateStoreSizes, type StateStoreOptions } from './options.js';
@@ -56,7 +56,7 @@ export async function openStateStore(options: StateStoreOptions): Promise<StateS
 }
 
 function openingError(directory: string, error: unknown): unknown {
-  if (error instanceof LogboomError) return error;
+  if (error instanceof LogboomError || error instanceof InvariantViolation) return error;
   if (error instanceof StoreCorruption) {
     const message = `the state store in ${directory} is damaged: ${error.message}. ${replaceAdvice}`;
     return new LogboomError('STATE_STORE_CORRUPT', message, { facts: { directory }, cause: error });

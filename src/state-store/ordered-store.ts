@@ -105,4 +105,4 @@ export function memtableCharge(operations: readonly StoreOperation[]): number {
   }
   return Math.ceil((bytes * 4) / 3);
 }
-const memtableEntryOverheadBytes = 64;
+export const memtableEntryOverheadBytes = 64;

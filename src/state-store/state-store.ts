@@ -124,7 +124,8 @@ export class PairedStateStore implements StateStore {
   get stats(): StateStoreStats {
     return {
       dirtyBytes: this.#dirtyBytes,
-      flushingBytes: this.#flushing?.bytes ?? 0,
+      // A flush that failed is over, and whoever looks for one to start finds out that this instance is finished.
+      flushingBytes: this.#failure === undefined ? (this.#flushing?.bytes ?? 0) : 0,
       dirtySinceMs: this.#dirtySinceMs,
       heldBytes: this.#pair.held.charge,
     };
@@ -420,9 +421,9 @@ export class PairedStateStore implements StateStore {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** The first failure is the instance's end; what follows from it reports the same. */
+  /** The first failure is the instance's end; what follows from it reports the same. A broken invariant is never hidden by it. */
   #fail(error: unknown): Error {
-    if (error instanceof InvariantViolation) return (this.#failure ??= error);
+    if (error instanceof InvariantViolation) return (this.#failure = error);
     if (this.#failure === undefined) {
       const { directory } = this.#options;
       this.#failure = new LogboomError(

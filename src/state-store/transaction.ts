@@ -3,6 +3,7 @@ import type { Lsn } from '../base/ids.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import type { IndexWrite, StateReader, StateTransaction } from '../base/state-machine.js';
 import { keyString } from './key-strings.js';
+import { memtableEntryOverheadBytes } from './ordered-store.js';
 import { hashEffects } from './state-hash.js';
 import type { AppliedBatch, RecordsWrite, StateHash } from './types.js';
 
@@ -26,7 +27,7 @@ export class ApplyTransaction implements StateTransaction {
   #appliedLsn: Lsn;
   #stateHash: StateHash;
   #open: Lsn | undefined;
-  #bytes = 0;
+  #indexBytes = 0;
 
   constructor(reader: AppliedState, crc32: Crc32) {
     this.#reader = reader;
@@ -42,9 +43,9 @@ export class ApplyTransaction implements StateTransaction {
   get stateHash(): StateHash {
     return this.#stateHash;
   }
-  /** Bytes of the effects so far, for deciding when a group is large enough. */
-  get bytes(): number {
-    return this.#bytes;
+  /** About what the index writes so far take in a memtable, for deciding when a group is large enough. */
+  get indexBytes(): number {
+    return this.#indexBytes;
   }
 
   begin(lsn: Lsn): void {
@@ -84,14 +85,13 @@ export class ApplyTransaction implements StateTransaction {
     this.#openLsn();
     this.#newest.set(keyString(write.key), write);
     this.#entryIndex.push(write);
-    this.#bytes += write.key.length + (write.value?.length ?? 0);
+    this.#indexBytes += write.key.length + (write.value?.length ?? 0) + memtableEntryOverheadBytes;
   }
 
   putRecords(value: Uint8Array): void {
     const lsn = this.#openLsn();
     assert(this.#entryRecords.length === 0, () => `entry ${lsn} stores a second records value`);
     this.#entryRecords.push({ lsn, value, crc32: this.#crc32(value) });
-    this.#bytes += value.length;
   }
 
   /** What the store is to write. The transaction is finished then. At least one entry has ended. */

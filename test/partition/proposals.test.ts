@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { asLsn, asTerm } from '../../src/base/ids.js';
-import { leadershipLost, PendingProposals } from '../../src/partition/proposals.js';
+import { PendingProposals } from '../../src/partition/proposals.js';
+import { leadershipLost } from '../../src/partition/refusals.js';
 
 const limits = { itemsMax: 3, bytesMax: 100 };
 

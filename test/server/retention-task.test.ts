@@ -17,6 +17,7 @@ let isLeader: boolean;
 let persistedLsn: number | undefined;
 let failNext: LogboomError | undefined;
 let warnings: LogFields[];
+let faults: Error[];
 
 beforeEach(() => {
   partition = new TestPartition();
@@ -26,6 +27,7 @@ beforeEach(() => {
   persistedLsn = undefined;
   failNext = undefined;
   warnings = [];
+  faults = [];
 });
 
 function makeTask(producerIdleMs = 1000): RetentionTask {
@@ -55,6 +57,7 @@ function makeTask(producerIdleMs = 1000): RetentionTask {
       const [result] = partition.applyEntries([command]);
       return { lsn: asLsn(partition.log.length), result: result! };
     },
+    fail: (error) => void faults.push(error),
   };
   const logger = { ...noLogger, warn: (_message: string, fields?: LogFields) => void warnings.push(fields ?? {}) };
   const environment = { clock, metrics: noMetrics, logger } as unknown as Environment;

@@ -1,5 +1,5 @@
 /** ClusterService: the node and its partitions, as operators and clients see them. */
-import { LogboomError } from '../../base/errors.js';
+import { isLogboomError, LogboomError } from '../../base/errors.js';
 import { asPartitionId } from '../../base/ids.js';
 import { readLimits } from '../../streams/index.js';
 import { formatStateHash } from '../../state-store/index.js';
@@ -89,7 +89,7 @@ export class ClusterMethods {
       id: replica.partitionId,
       replicas: [await replicaMessage(replica)],
       slotCount: slots.get(replica.partitionId) ?? 0,
-      streamCount: replica.machine.streamCount,
+      streamCount: streamCountOf(replica),
     }));
     return { partitions: await Promise.all(messages) };
   }
@@ -119,6 +119,16 @@ export class ClusterMethods {
     await writing;
     if (signal.aborted || failure !== undefined) throw signal.reason ?? failure;
     await sink.write({ ...outcomeMessage(outcome), totalBytes: outcome.bytes, appliedLsn: outcome.appliedLsn });
+  }
+}
+
+/** Operators look at partitions above all when one of them does not serve. */
+function streamCountOf(replica: StreamsReplica): number {
+  try {
+    return replica.machine.streamCount;
+  } catch (error) {
+    if (!isLogboomError(error)) throw error;
+    return 0;
   }
 }
 

@@ -1,0 +1,66 @@
+/** What a replica is made of, and what it needs of the node around it. */
+import type { LogboomError } from '../base/errors.js';
+import type { Lsn, NodeId, PartitionId } from '../base/ids.js';
+import type { Environment } from '../base/ports/environment.js';
+import type { StateMachine } from '../base/state-machine.js';
+import type { Message, RaftLimits, RaftOptions } from '../raft/types.js';
+import type { StateStore } from '../state-store/index.js';
+import type { PartitionLog } from '../wal/types.js';
+import type { ReplicaObserver, ReplicaStart } from './observer.js';
+import { defaultProcessorOptions, type ProcessorOptions } from './processor.js';
+import type { TrimMode } from './types.js';
+
+export interface ReplicaOptions {
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly raftLimits: Partial<RaftLimits>;
+  /** How reads are confirmed; the core's defaults where nothing is set. */
+  readonly reads: Pick<RaftOptions, 'readMode' | 'clockDriftBound'>;
+  readonly processor: ProcessorOptions;
+  /** Proposals that are not applied yet. */
+  readonly proposalsMax: number;
+  readonly proposalBytesMax: number;
+  /** Linearizable reads that wait. */
+  readonly readsMax: number;
+  readonly trimMode: TrimMode;
+}
+
+export const defaultReplicaOptions: ReplicaOptions = {
+  electionTicks: 10,
+  heartbeatTicks: 1,
+  raftLimits: {},
+  reads: {},
+  processor: defaultProcessorOptions,
+  proposalsMax: 16_384,
+  proposalBytesMax: 64 << 20,
+  readsMax: 65_536,
+  trimMode: 'persisted',
+};
+
+/** What a replica needs from the node around it. */
+export interface ReplicaHost {
+  /** Sends to the replicas named in the messages; may drop. */
+  send(partitionId: PartitionId, messages: readonly Message[]): void;
+  /** Waits until the node's memory for unflushed state has room. */
+  awaitRoom(): Promise<void>;
+  nodesKnown(): number;
+  /** Why appends are refused now; undefined when they are not. */
+  appendsRefused(): LogboomError | undefined;
+  onFault(partitionId: PartitionId, error: Error): void;
+}
+
+export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {
+  readonly environment: Environment;
+  readonly nodeId: NodeId;
+  readonly options: ReplicaOptions;
+  readonly host: ReplicaHost;
+  readonly log: PartitionLog;
+  readonly machine: Machine;
+  /** Opens the replica's store, also once more after it failed. `onPersisted` is told of every completed flush. */
+  readonly openStore: (onPersisted: (lsn: Lsn) => void) => Promise<StateStore>;
+  /** Of the file system that the store is on. */
+  readonly freeBytes: () => Promise<number>;
+  readonly mutant?: string;
+  /** Called once, before the replica does anything. */
+  readonly observe?: (start: ReplicaStart) => ReplicaObserver;
+}
