@@ -1,7 +1,7 @@
 /** The lock of a data directory against another process: held, and given back by kill -9. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { isDiskError } from '../../src/base/ports/disk.js';
@@ -31,6 +31,16 @@ test('a lock of another process is respected until that process is killed', asyn
     await lock.release();
   } finally {
     child.kill('SIGKILL');
+    await rm(directory, { recursive: true });
+  }
+});
+
+test('a lock that could not be taken for another reason was said to be held', async () => {
+  const directory = await mkdtemp(`${tmpdir()}/logboom-lock-`);
+  try {
+    await writeFile(`${directory}/lock`, 'not a directory');
+    await expect(nodeDisk.lock(`${directory}/lock`)).rejects.toSatisfy((error) => isDiskError(error, 'EOTHER'));
+  } finally {
     await rm(directory, { recursive: true });
   }
 });

@@ -189,19 +189,28 @@ async function takeLock(path: string): Promise<DiskLock> {
   try {
     await database.open();
   } catch (error) {
-    const cause = (error as Error).cause as { code?: string; message?: string } | undefined;
-    const held = cause?.code === 'LEVEL_LOCKED' || /lock/i.test(cause?.message ?? '');
-    throw new DiskError(
-      held ? 'EBUSY' : 'EOTHER',
-      path,
-      held ? 'lock is held' : `lock: ${cause?.message ?? String(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw lockError(path, error);
   }
   return { release: () => database.close() };
 }
+
+/** By LevelDB's code: its messages name the file, and so each of them has the word "lock" in it. */
+function lockError(path: string, error: unknown): DiskError {
+  const { code, message } = ((error as Error).cause ?? error) as { code?: string; message: string };
+  if (code === 'LEVEL_LOCKED' && !message.includes('No locks available'))
+    return new DiskError('EBUSY', path, 'lock is held', { cause: error });
+  const [, known] = lockErrorCodes.find(([words]) => message.includes(words)) ?? ['', 'EOTHER' as const];
+  return new DiskError(known, path, `lock: ${message}`, { cause: error });
+}
+
+/** LevelDB gives the system's words, not its numbers. */
+const lockErrorCodes: readonly (readonly [string, DiskErrorCode])[] = [
+  ['No space left on device', 'ENOSPC'],
+  ['Disk quota exceeded', 'ENOSPC'],
+  ['Permission denied', 'EACCES'],
+  ['Read-only file system', 'EACCES'],
+  ['Input/output error', 'EIO'],
+];
 
 const errorCodes: Readonly<Record<string, DiskErrorCode>> = {
   ENOENT: 'ENOENT',
