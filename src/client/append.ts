@@ -85,6 +85,10 @@ export async function appendBatch(
 }
 
 function leavesOutcomeOpen(error: unknown): boolean {
-  if (isLogboomError(error)) return error.reason === 'DEADLINE_EXCEEDED' || error.reason === 'LEADERSHIP_LOST';
+  if (isLogboomError(error)) {
+    const open = error.reason === 'DEADLINE_EXCEEDED' || error.reason === 'LEADERSHIP_LOST';
+    // What the server says of appends that it had taken when their partition could not go on.
+    return open || error.facts['outcome'] === 'unknown';
+  }
   return isClientError(error, 'CONNECTION_LOST');
 }

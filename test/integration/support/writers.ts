@@ -283,7 +283,8 @@ export class Writer {
       try {
         return await call();
       } catch (error) {
-        if (!meansNotStored(error) && !isClientError(error, 'CONNECTION_LOST')) throw error;
+        const passes = isLogboomError(error) && error.retryable;
+        if (!passes && !isClientError(error, 'UNREACHABLE') && !isClientError(error, 'CONNECTION_LOST')) throw error;
         await pauseFor(50);
       }
     }
