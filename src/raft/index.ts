@@ -8,8 +8,8 @@ export {
   leaveJoint,
   membersOf,
 } from './conf-change.js';
-export { decodeMessage, encodeMessage } from './message-codec.js';
+export { decodeMessage, encodeMessage, messageBytes, writeMessage } from './message-codec.js';
 export { isRaftMutant, raftMutants, type RaftMutant } from './mutants.js';
 export { RaftCore } from './raft.js';
-export { RaftDecodeError } from './wire.js';
+export { RaftDecodeError, varintBytes, type ByteSink } from './wire.js';
 export * from './types.js';

@@ -23,7 +23,7 @@
 import { assert, unreachable } from '../base/assert.js';
 import { asLsn, asReplicaId, asTerm, type Lsn, type ReplicaId } from '../base/ids.js';
 import { EntryKind, type ConfState, type Entry, type LogStart, type Message, type Proposal } from './types.js';
-import { ByteReader, ByteWriter, RaftDecodeError, varintBytes } from './wire.js';
+import { ByteReader, ByteWriter, RaftDecodeError, varintBytes, type ByteSink } from './wire.js';
 
 const formatVersion = 1;
 
@@ -48,18 +48,23 @@ const types: readonly Message['type'][] = [
 
 /** A new buffer of exactly the message's size; the data of entries is copied into it. */
 export function encodeMessage(message: Message): Uint8Array {
-  const writer = new ByteWriter(sizeOf(message));
-  writer.byte(formatVersion);
-  writer.byte(types.indexOf(message.type));
-  writer.varint(message.from);
-  writer.varint(message.to);
-  writer.varint(message.term);
-  writeBody(writer, message);
+  const writer = new ByteWriter(messageBytes(message));
+  writeMessage(writer, message);
   assert(
     writer.written === writer.bytes.length,
     () => `${message.type}: ${writer.written} of ${writer.bytes.length} bytes written`,
   );
   return writer.bytes;
+}
+
+/** Writes exactly `messageBytes(message)` bytes to `sink`; the data of entries and proposals goes through `sink.blob`. */
+export function writeMessage(sink: ByteSink, message: Message): void {
+  sink.byte(formatVersion);
+  sink.byte(types.indexOf(message.type));
+  sink.varint(message.from);
+  sink.varint(message.to);
+  sink.varint(message.term);
+  writeBody(sink, message);
 }
 
 /**
@@ -79,7 +84,8 @@ export function decodeMessage(bytes: Uint8Array): Message {
   return message;
 }
 
-function sizeOf(message: Message): number {
+/** Encoded size. */
+export function messageBytes(message: Message): number {
   return 2 + varintBytes(message.from) + varintBytes(message.to) + varintBytes(message.term) + bodySize(message);
 }
 
@@ -122,44 +128,44 @@ function bodySize(message: Message): number {
   }
 }
 
-function writeBody(writer: ByteWriter, message: Message): void {
+function writeBody(sink: ByteSink, message: Message): void {
   switch (message.type) {
     case 'append':
-      writeAll(writer, message.previousLsn, message.previousTerm, message.commit);
-      writeEntries(writer, message.entries);
+      writeAll(sink, message.previousLsn, message.previousTerm, message.commit);
+      writeEntries(sink, message.entries);
       break;
     case 'append-response':
-      writer.varint(message.lsn);
-      writer.byte(Number(message.rejected));
-      writeAll(writer, message.hintLsn, message.hintTerm);
+      sink.varint(message.lsn);
+      sink.byte(Number(message.rejected));
+      writeAll(sink, message.hintLsn, message.hintTerm);
       break;
     case 'heartbeat':
-      writeAll(writer, message.commit, message.round);
+      writeAll(sink, message.commit, message.round);
       break;
     case 'heartbeat-response':
-      writer.varint(message.round);
+      sink.varint(message.round);
       break;
     case 'vote':
     case 'pre-vote':
-      writeAll(writer, message.lastLsn, message.lastTerm);
-      writer.byte(Number(message.leadershipTransfer));
+      writeAll(sink, message.lastLsn, message.lastTerm);
+      sink.byte(Number(message.leadershipTransfer));
       break;
     case 'vote-response':
     case 'pre-vote-response':
-      writer.byte(Number(message.rejected));
+      sink.byte(Number(message.rejected));
       break;
     case 'snapshot':
-      writeAll(writer, message.start.lsn, message.start.term);
-      writeConf(writer, message.start.confState);
+      writeAll(sink, message.start.lsn, message.start.term);
+      writeConf(sink, message.start.confState);
       break;
     case 'propose':
-      writeProposals(writer, message.proposals);
+      writeProposals(sink, message.proposals);
       break;
     case 'read-index':
-      writer.varint(message.context);
+      sink.varint(message.context);
       break;
     case 'read-index-response':
-      writeAll(writer, message.lsn, message.context);
+      writeAll(sink, message.lsn, message.context);
       break;
     case 'snapshot-failed':
     case 'timeout-now':
@@ -224,8 +230,8 @@ function blobSize(data: Uint8Array): number {
   return varintBytes(data.length) + data.length;
 }
 
-function writeAll(writer: ByteWriter, ...values: readonly number[]): void {
-  for (const value of values) writer.varint(value);
+function writeAll(sink: ByteSink, ...values: readonly number[]): void {
+  for (const value of values) sink.varint(value);
 }
 
 const readLsn = (reader: ByteReader): Lsn => asLsn(reader.varint());
@@ -239,12 +245,12 @@ function readKind(reader: ByteReader): EntryKind {
   return kind;
 }
 
-function writeEntries(writer: ByteWriter, entries: readonly Entry[]): void {
-  writer.varint(entries.length);
+function writeEntries(sink: ByteSink, entries: readonly Entry[]): void {
+  sink.varint(entries.length);
   for (const entry of entries) {
-    writer.byte(entry.kind);
-    writer.varint(entry.term);
-    writer.blob(entry.data);
+    sink.byte(entry.kind);
+    sink.varint(entry.term);
+    sink.blob(entry.data);
   }
 }
 
@@ -260,11 +266,11 @@ function readEntries(reader: ByteReader, previousLsn: Lsn): Entry[] {
   return entries;
 }
 
-function writeProposals(writer: ByteWriter, proposals: readonly Proposal[]): void {
-  writer.varint(proposals.length);
+function writeProposals(sink: ByteSink, proposals: readonly Proposal[]): void {
+  sink.varint(proposals.length);
   for (const proposal of proposals) {
-    writer.byte(proposal.kind);
-    writer.blob(proposal.data);
+    sink.byte(proposal.kind);
+    sink.blob(proposal.data);
   }
 }
 
@@ -281,9 +287,9 @@ function confSize(conf: ConfState): number {
   return 1 + replicaListsOf(conf).reduce((sum, list) => sum + varintsSize(list.length, ...list), 0);
 }
 
-function writeConf(writer: ByteWriter, conf: ConfState): void {
-  for (const list of replicaListsOf(conf)) writeAll(writer, list.length, ...list);
-  writer.byte(Number(conf.autoLeave));
+function writeConf(sink: ByteSink, conf: ConfState): void {
+  for (const list of replicaListsOf(conf)) writeAll(sink, list.length, ...list);
+  sink.byte(Number(conf.autoLeave));
 }
 
 function replicaListsOf(conf: ConfState): readonly (readonly ReplicaId[])[] {

@@ -10,8 +10,17 @@ export function varintBytes(value: number): number {
   return bytes;
 }
 
+/** Where an encoder writes to. */
+export interface ByteSink {
+  byte(value: number): void;
+  /** LEB128; a safe integer of 0 or more. */
+  varint(value: number): void;
+  /** Its length as varint, then the bytes; the sink may keep `value` instead of copying it. */
+  blob(value: Uint8Array): void;
+}
+
 /** Writes into a buffer whose size was computed before. */
-export class ByteWriter {
+export class ByteWriter implements ByteSink {
   readonly bytes: Uint8Array;
   #at = 0;
 
