@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePortPair } from '../../test/integration/support/free-ports.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const clockTicksPerSecond = 100;
@@ -93,20 +93,3 @@ async function ready(child: ChildProcess, httpPort: number): Promise<void> {
 }
 
 /** Two neighbouring ports that nobody listens on now. */
-async function freePortPair(): Promise<number> {
-  for (;;) {
-    const port = await listenable(0);
-    if (port !== undefined && (await listenable(port + 1)) !== undefined) return port;
-  }
-}
-
-function listenable(port: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(port, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' ? address?.port : undefined));
-    });
-  });
-}
