@@ -18,6 +18,10 @@ export class LayoutWriter {
     return this;
   }
 
+  uint16(value: number): this {
+    return this.uint8(value >>> 8).uint8(value & 0xff);
+  }
+
   uint32(value: number): this {
     writeUint32(this.bytes, this.position, value);
     this.position += 4;
@@ -32,9 +36,12 @@ export class LayoutWriter {
 
   /** A u16 of its bytes, and the bytes. */
   text(utf8: Uint8Array): this {
-    this.uint8(utf8.length >>> 8).uint8(utf8.length & 0xff);
-    this.bytes.set(utf8, this.position);
-    this.position += utf8.length;
+    return this.uint16(utf8.length).raw(utf8);
+  }
+
+  raw(bytes: Uint8Array): this {
+    this.bytes.set(bytes, this.position);
+    this.position += bytes.length;
     return this;
   }
 
@@ -67,6 +74,11 @@ export class LayoutReader {
     return this.#bytes[this.#advance(1)] ?? 0;
   }
 
+  uint16(): number {
+    const high = this.uint8();
+    return high * 256 + this.uint8();
+  }
+
   uint32(): number {
     return readUint32(this.#bytes, this.#advance(4));
   }
@@ -78,7 +90,7 @@ export class LayoutReader {
   }
 
   text(): string {
-    return this.rawText(this.uint8() * 256 + this.uint8());
+    return this.rawText(this.uint16());
   }
 
   /** A text whose length is told elsewhere. */
@@ -89,6 +101,12 @@ export class LayoutReader {
     } catch {
       throw this.corrupt('a text is not valid UTF-8');
     }
+  }
+
+  /** Without copy. */
+  raw(length: number): Uint8Array {
+    const start = this.#advance(length);
+    return this.#bytes.subarray(start, this.position);
   }
 
   /** All that is left, without copy. */

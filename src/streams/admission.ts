@@ -10,7 +10,7 @@ import type {
   DeleteStreamCommand,
   UpdateStreamCommand,
 } from './commands/commands.js';
-import { encodeUtf8 } from './bytes.js';
+import { encodeUtf8 } from '../base/bytes.js';
 import type { StreamsLimits } from './limits.js';
 import { inRange } from './read-options.js';
 import type { VerifiedBatch } from './record-batch.js';

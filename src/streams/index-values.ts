@@ -1,6 +1,6 @@
 /** Values of the index database; the keys are in keys.ts, the drawings in docs/formats/streams.md. */
-import { encodeUtf8 } from './bytes.js';
-import { LayoutReader, LayoutWriter, textBytes } from './fixed-layout.js';
+import { encodeUtf8 } from '../base/bytes.js';
+import { LayoutReader, LayoutWriter, textBytes } from '../base/fixed-layout.js';
 import type { StreamConfig } from './types.js';
 
 const version = 1;

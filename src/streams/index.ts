@@ -33,7 +33,8 @@ export { expectResult, StreamsStateMachine } from './streams-state-machine.js';
 export { appendCommand, createStreamCommand, deleteStreamCommand, updateStreamCommand } from './admission.js';
 export type { AppendConditions, CreateStreamRequest } from './admission.js';
 export { requireEpoch, requireStream } from './stream-table.js';
-export { slotOf, validateStreamName } from './stream-name.js';
+export { slotOf } from '../base/hash-slot.js';
+export { validateStreamName } from './stream-name.js';
 
 export { PageReader } from './read-page.js';
 export type { PageReaderOptions, ReadPageRequest } from './read-page.js';

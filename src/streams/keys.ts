@@ -13,7 +13,7 @@
  * Stream ids, and producer LSNs (the LSN that made the producer's state), are never used twice. So a physical deletion,
  * which runs beside apply, never meets a key that apply may write again.
  */
-import { decodeUtf8, encodeUtf8, readUint64, writeUint64 } from './bytes.js';
+import { decodeUtf8, encodeUtf8, readUint64, writeUint64 } from '../base/bytes.js';
 
 export const Keyspace = {
   entryTime: 0x10,

@@ -15,7 +15,7 @@ import { LogboomError } from '../base/errors.js';
 import { asSeq } from '../base/ids.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
-import { encodeUtf8, readUint32, readUint64, writeUint32, writeUint64 } from './bytes.js';
+import { encodeUtf8, readUint32, readUint64, writeUint32, writeUint64 } from '../base/bytes.js';
 import type { Direction, ReadPosition, StreamView } from './types.js';
 
 const version = 1;

@@ -4,7 +4,7 @@ import { asSeq } from '../base/ids.js';
 import type { Lsn } from '../base/ids.js';
 import { Codec, CompressionError } from '../base/ports/compressor.js';
 import type { Compressor } from '../base/ports/compressor.js';
-import { encodeUtf8 } from './bytes.js';
+import { encodeUtf8 } from '../base/bytes.js';
 import { recordOffsets, sliceRecords } from './record-walk.js';
 import type { StoredRecords } from './stored-records.js';
 import type { PageSlice } from './types.js';

@@ -16,8 +16,8 @@
  */
 import { LogboomError } from '../base/errors.js';
 import { Codec } from '../base/ports/compressor.js';
-import { encodeUtf8 } from './bytes.js';
-import { LayoutReader, LayoutWriter } from './fixed-layout.js';
+import { encodeUtf8 } from '../base/bytes.js';
+import { LayoutReader, LayoutWriter } from '../base/fixed-layout.js';
 import type { ProducerPosition } from './types.js';
 
 const version = 1;

@@ -1,7 +1,6 @@
-/** Names of streams: what is allowed, and which hash slot they belong to. */
+/** Names of streams: what is allowed. */
 import { LogboomError } from '../base/errors.js';
-import type { Crc32 } from '../base/ports/environment.js';
-import { encodeUtf8 } from './bytes.js';
+import { encodeUtf8 } from '../base/bytes.js';
 import { defaultStreamsLimits } from './limits.js';
 
 /** Letters of every script (with the marks that some need), decimal digits and `. _ - / :`, a letter or digit first. */
@@ -31,9 +30,4 @@ export function validateStreamName(name: string, bytesMax = defaultStreamsLimits
       { facts: { name } },
     );
   }
-}
-
-/** The hash slot of a stream, 0 to `slotCount` - 1: CRC-32 of the name's UTF-8 bytes, modulo. Never to be changed. */
-export function slotOf(name: string, slotCount: number, crc32: Crc32): number {
-  return crc32(encodeUtf8(name)) % slotCount;
 }

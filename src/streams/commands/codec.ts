@@ -1,25 +1,17 @@
-/**
- * The entry of a command in the log:
- *
- *      0         1         2                    6                      6 + header length
- *      | u8      | u8      | u32, big-endian    | msgpackr array       | payload (append only) ...
- *      | envelope| command | header length      | version, time, ...   | the producer's bytes, untouched
- *      | version | type    |                    |                      |
- */
+/** A command as an entry of the log: the envelope of base/command-entry.ts, a msgpack header, and the payload of an append. */
 import { InvariantViolation } from '../../base/assert.js';
-import { allocateBytes, readUint32, writeUint32 } from '../bytes.js';
+import { encodeEntry, splitEntry } from '../../base/command-entry.js';
+import type { HeaderReader } from '../../base/header-reader.js';
 import { appendType, appendVersion, decodeAppend, encodeAppend } from './append.js';
 import type { StreamsCommand } from './commands.js';
 import { createStreamType, createStreamVersion, decodeCreateStream, encodeCreateStream } from './create-stream.js';
 import { decodeDeleteStream, deleteStreamType, deleteStreamVersion, encodeDeleteStream } from './delete-stream.js';
 import { decodeDropProducers, dropProducersType, dropProducersVersion, encodeDropProducers } from './drop-producers.js';
-import { encodeHeader, HeaderReader } from './header.js';
+import { encodeHeader, readHeader } from './header.js';
 import type { HeaderField } from './header.js';
 import { decodeSetFirstSeq, encodeSetFirstSeq, setFirstSeqType, setFirstSeqVersion } from './set-first-seq.js';
 import { decodeUpdateStream, encodeUpdateStream, updateStreamType, updateStreamVersion } from './update-stream.js';
 
-const envelopeVersion = 1;
-const envelopeBytes = 6;
 const nothing = new Uint8Array(0);
 
 /** A command and the time that its leader gave to it. */
@@ -37,13 +29,7 @@ export function encodeCommand(command: StreamsCommand, stamp: { readonly timeMs:
   const { type, version, fields } = headerOf(command);
   const header = encodeHeader([version, Math.max(0, Math.floor(stamp.timeMs)), ...fields]);
   const payload = command.type === 'append' ? command.payload : nothing;
-  const entry = allocateBytes(envelopeBytes + header.length + payload.length);
-  entry[0] = envelopeVersion;
-  entry[1] = type;
-  writeUint32(entry, 2, header.length);
-  entry.set(header, envelopeBytes);
-  entry.set(payload, envelopeBytes + header.length);
-  return entry;
+  return encodeEntry({ type, header, payload });
 }
 
 function headerOf(command: StreamsCommand): { type: number; version: number; fields: readonly HeaderField[] } {
@@ -69,25 +55,16 @@ function headerOf(command: StreamsCommand): { type: number; version: number; fie
  * @throws InvariantViolation: what a quorum has accepted cannot be skipped, so a replica that cannot read it must stop
  */
 export function decodeCommand(entry: Uint8Array): StampedCommand {
-  if (entry[0] !== envelopeVersion) {
-    throw new InvariantViolation(
-      `entry cannot be decoded: envelope version ${entry[0]}, this node knows ${envelopeVersion}`,
-    );
-  }
-  const headerEnd = envelopeBytes + readUint32(entry, 2);
-  if (entry.length < envelopeBytes || headerEnd > entry.length) {
-    throw new InvariantViolation(`entry cannot be decoded: its header ends at byte ${headerEnd} of ${entry.length}`);
-  }
-  const decoder = decoderOf(entry[1] ?? 0);
-  const header = new HeaderReader(entry.subarray(envelopeBytes, headerEnd));
+  const { type, header: headerBytes, payload } = splitEntry(entry);
+  const decoder = decoderOf(type);
+  const header = readHeader(headerBytes);
   const version = header.integer();
   if (version !== decoder.version) {
     throw new InvariantViolation(
-      `entry was written by a newer version: command type ${entry[1]} has version ${version}, this node knows ${decoder.version}`,
+      `entry was written by a newer version: command type ${type} has version ${version}, this node knows ${decoder.version}`,
     );
   }
   const timeMs = header.integer();
-  const payload = entry.subarray(headerEnd);
   if (!decoder.hasPayload && payload.length > 0) {
     throw new InvariantViolation(`entry cannot be decoded: ${payload.length} bytes behind a command without payload`);
   }

@@ -1,4 +1,5 @@
-import type { HeaderField, HeaderReader } from './header.js';
+import type { HeaderReader } from '../../base/header-reader.js';
+import type { HeaderField } from './header.js';
 import { fencingMismatch, streamGone } from './apply-context.js';
 import type { ApplyContext } from './apply-context.js';
 import type { UpdateStreamCommand } from './commands.js';
