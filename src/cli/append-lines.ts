@@ -12,6 +12,9 @@ export interface AppendLinesOptions {
   readonly together: boolean;
   /** Aborts to end in good order: what was read is appended. */
   readonly signal: AbortSignal;
+  /** Told when the server takes nothing for a while, and when it does again. */
+  readonly onInterruption: (error: Error) => void;
+  readonly onResumption: () => void;
 }
 
 /** What was done so far, at any time. */
@@ -89,7 +92,7 @@ class LineAppend {
     options: AppendLinesOptions,
     totals: AppendTotals,
   ): Promise<LineAppend> {
-    const { producerId, fencingToken, codec } = options;
+    const { producerId, fencingToken, codec, onInterruption, onResumption } = options;
     // A new epoch fences what an earlier run, killed a moment ago, may still have under way.
     const producer: AppenderOptions['producer'] =
       producerId === undefined ? undefined : { id: producerId, takeOver: true };
@@ -98,7 +101,14 @@ class LineAppend {
       client.cluster.limits(),
     ]);
     const lastStored = state?.lastSeq === undefined ? undefined : await storedValue(client, stream, state.lastSeq);
-    const appender = await client.appender(stream, { producer, fencingToken, codec, inFlightBatchesMax: 8 });
+    const appender = await client.appender(stream, {
+      producer,
+      fencingToken,
+      codec,
+      inFlightBatchesMax: 8,
+      onInterruption,
+      onResumption,
+    });
     const storedLines = producerId === undefined ? 0 : appender.nextRecordNumber;
     const lineBytesMax = limits.recordBytes - encodingBytesMax;
     return new LineAppend(appender, options, totals, { lineBytesMax, storedLines, lastStored });

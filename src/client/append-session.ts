@@ -19,6 +19,9 @@ export interface SessionEvents<Batch> {
   stored(batch: Batch, response: AppendResponseMessage): void;
   /** @param fatal whether everything behind the batch fails with it */
   failed(batch: Batch, error: Error, fatal: boolean): void;
+  /** Nothing was stored for a while, for this reason; told once, until `resumed`. */
+  interrupted(cause: Error): void;
+  resumed(): void;
 }
 
 export interface SessionOptions {
@@ -28,6 +31,9 @@ export interface SessionOptions {
   /** How long to go on without any progress. */
   readonly giveUpAfterMs: number;
 }
+
+/** A lost connection that is back, or a short back-pressure, before that is nobody's business. */
+const interruptionMs = 1000;
 
 /** Refusals that follow from the refusal of a batch before: its record numbers, or its positions, are missing. */
 const followsFromRefusal = new Set(['PRODUCER_GAP', 'SEQ_MISMATCH']);
@@ -62,6 +68,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
   #failures = 0;
   #progressAtMs = 0;
   #lastRefusal: Error | undefined;
+  #toldInterruption = false;
   #ended = false;
   #failure: Error | undefined;
 
@@ -164,6 +171,8 @@ export class AppendSession<Batch extends OutgoingBatch> {
     this.#sentCount -= 1;
     this.#failures = 0;
     this.#progressAtMs = Date.now();
+    if (this.#toldInterruption) this.#events.resumed();
+    this.#toldInterruption = false;
     this.#events.stored(batch, response);
   }
 
@@ -224,6 +233,10 @@ export class AppendSession<Batch extends OutgoingBatch> {
         : backoffMs(options.retry, this.#failures, cause, options.random);
     if (Date.now() + delayMs - this.#progressAtMs > this.#options.giveUpAfterMs)
       return this.#fatal(cause ?? new ClientError('CONNECTION_LOST', 'the session ended'));
+    if (cause && !this.#toldInterruption && Date.now() + delayMs - this.#progressAtMs > interruptionMs) {
+      this.#toldInterruption = true;
+      this.#events.interrupted(cause);
+    }
     options.logger.debug('append session interrupted, sending again', { delayMs, error: cause });
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;

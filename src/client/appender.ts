@@ -48,6 +48,8 @@ export interface AppenderSetup {
   readonly expectedNextSeq: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onClose: () => void;
+  readonly onInterruption: ((error: Error) => void) | undefined;
+  readonly onResumption: (() => void) | undefined;
 }
 
 /** Smaller batches are not worth the codec's own bytes and time. */
@@ -137,6 +139,8 @@ export class Appender {
       {
         stored: (batch, response) => this.#stored(batch, response),
         failed: (batch, error, fatal) => this.#batchFailed(batch, error, fatal),
+        interrupted: (cause) => setup.onInterruption?.(cause),
+        resumed: () => setup.onResumption?.(),
       },
     );
     this.#onAbort = () => this.abort(abortError(setup.signal as AbortSignal));

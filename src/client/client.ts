@@ -62,6 +62,10 @@ export interface AppenderOptions extends Partial<AppenderLimits> {
   readonly codec?: 'zstd' | 'none' | undefined;
   /** Aborts the appender: what is pending is rejected with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Called when nothing could be stored for a second; the appender goes on trying until `giveUpAfterMs`. */
+  readonly onInterruption?: ((error: Error) => void) | undefined;
+  /** Called when records are stored again after an interruption. */
+  readonly onResumption?: (() => void) | undefined;
 }
 
 const defaultAppenderLimits: AppenderLimits = {
@@ -167,6 +171,8 @@ export class LogboomClient {
       expectedNextSeq: options.expectedNextSeq,
       signal,
       onClose: () => this.#appenders.delete(appender),
+      onInterruption: options.onInterruption,
+      onResumption: options.onResumption,
     });
     this.#appenders.add(appender);
     return appender;

@@ -154,6 +154,23 @@ describe('exactly once', () => {
     expect(times[1]! - times[0]!).toBeGreaterThanOrEqual(149);
   });
 
+  test('an interruption is told once, when it lasts, and so is its end', async () => {
+    const told: string[] = [];
+    const appender = await client.appender('s', {
+      onInterruption: (error) => told.push(isLogboomError(error) ? error.reason : error.message),
+      onResumption: () => told.push('resumed'),
+    });
+    let refuseUntilMs = performance.now() + 200;
+    server.before = (method) => {
+      if (method === 'AppendSession' && performance.now() < refuseUntilMs) throw new Refusal('QUEUE_FULL', {}, 100);
+    };
+    await appender.append('a short one');
+    expect(told).toEqual([]);
+    refuseUntilMs = performance.now() + 1800;
+    await appender.append('a long one');
+    expect(told).toEqual(['QUEUE_FULL', 'resumed']);
+  });
+
   test('a named producer goes on where the server has it, and fences its former self when asked to', async () => {
     const first = await client.appender('s', { producer: { id: 'p' } });
     await first.append('a');

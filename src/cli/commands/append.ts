@@ -71,8 +71,22 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
       if (options.progress && options.output === 'text') progress.start();
       const { producer: producerId, fencingToken, codec, follow = false } = options;
       const together = follow && producerId === undefined;
-      const run = { producerId, fencingToken, codec, together, signal: io.interrupted };
-      await appendLines(client, stream, sources, run, totals);
+      const { messagePalette: palette } = context;
+      await appendLines(
+        client,
+        stream,
+        sources,
+        {
+          producerId,
+          fencingToken,
+          codec,
+          together,
+          signal: io.interrupted,
+          onInterruption: (error) => notice(palette.yellow(`${error.message}; trying again for a minute`)),
+          onResumption: () => notice(palette.green('resumed')),
+        },
+        totals,
+      );
     });
   } catch (error) {
     failed = true;

@@ -82,7 +82,8 @@ function addVerify(partition: Command, io: CommandIo): void {
     .addHelpText(
       'after',
       `
-Ends with exit code 1 when something is damaged. Appends and reads go on meanwhile.
+Ends with exit code 1 when something is damaged. Appends and reads go on
+meanwhile.
 
 Examples:
   logboom partition verify 3
