@@ -26,11 +26,10 @@ interface SeedFlags {
 
 function commit(): string {
   try {
-    const git = (...args: string[]): string =>
-      execFileSync('git', args, { encoding: 'utf8', cwd: path.dirname(program) }).trim();
+    const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
     return (
       git('rev-parse', '--short', 'HEAD') +
-      (git('status', '--porcelain', '--', '.', '../src') === '' ? '' : '-modified')
+      (git('status', '--porcelain', '--', 'cluster-sim', 'src') === '' ? '' : '-modified')
     );
   } catch {
     return 'unknown';

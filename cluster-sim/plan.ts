@@ -99,6 +99,8 @@ export interface Plan {
   readonly electionTicks: number;
   readonly segmentBytes: number;
   readonly flushAgeMs: number;
+  /** What need not be durable at once, such as a commit LSN alone, is written this late. */
+  readonly lazySyncMs: number;
   /** Retention proposals and physical deletions are looked for this often. */
   readonly maintenanceMs: number;
   /** How reads are confirmed. */

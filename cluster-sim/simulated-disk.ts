@@ -367,7 +367,9 @@ export class SimulatedDisk {
 }
 
 function copyOf(buffers: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(buffers.reduce((sum, { length }) => sum + length, 0));
+  let length = 0;
+  for (const buffer of buffers) length += buffer.length;
+  const bytes = Buffer.allocUnsafe(length);
   let at = 0;
   for (const buffer of buffers) {
     bytes.set(buffer, at);

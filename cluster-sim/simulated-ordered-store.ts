@@ -45,21 +45,78 @@ export const noStoreFaults: SimulatedStoreFaults = {
 /** An operation beside its key as a string, which maps are kept by. */
 type NamedOperation = StoreOperation & { readonly name: string };
 
-/** What a directory holds: what is durable, and the batches written since, oldest first. */
+/** A batch that is not known to be durable, with what it takes to take it back. */
+interface Batch {
+  readonly operations: readonly NamedOperation[];
+  /** What each operation replaced; undefined where there was nothing. */
+  readonly replaced: (StoreEntry | undefined)[];
+  readonly charge: number;
+}
+
+/**
+ * What a directory holds. The entries are those that a reader of the open database sees; batches that are not durable are
+ * taken back in a crash, which happens far less often than writes do.
+ */
 class Contents {
-  readonly durable = new Map<string, StoreEntry>();
-  /** Batches that are not known to be durable. */
-  readonly recent: { operations: readonly NamedOperation[]; charge: number }[] = [];
+  readonly entries = new Map<string, StoreEntry>();
+  readonly keys = new SortedKeys();
+  /** Oldest first. */
+  readonly recent: Batch[] = [];
+
+  write(operations: readonly NamedOperation[]): void {
+    const replaced = operations.map((operation) => this.#apply(operation));
+    this.recent.push({ operations, replaced, charge: memtableCharge(operations) });
+  }
 
   /** The `count` oldest recent batches become durable. */
   persist(count: number): void {
-    for (const { operations } of this.recent.splice(0, count)) {
-      for (const operation of operations) applyTo(this.durable, operation);
+    this.recent.splice(0, count);
+  }
+
+  /** Takes back what is not durable. Answers the batches, oldest first. */
+  forgetRecent(): readonly Batch[] {
+    const batches = this.recent.splice(0);
+    for (const { operations, replaced } of batches.toReversed()) {
+      for (let at = operations.length - 1; at >= 0; at -= 1) {
+        const { name } = operations[at] as NamedOperation;
+        this.#set(name, replaced[at]);
+      }
+    }
+    return batches;
+  }
+
+  /** Durable at once. */
+  applyDurably(operations: readonly NamedOperation[]): void {
+    for (const operation of operations) this.#apply(operation);
+  }
+
+  /** Damages every version of a value that there is. */
+  replaceValue(damaged: StoreEntry): void {
+    const name = keyString(damaged.key);
+    this.entries.set(name, damaged);
+    for (const { operations, replaced } of this.recent) {
+      operations.forEach((operation, at) => {
+        if (operation.name === name && replaced[at] !== undefined) replaced[at] = damaged;
+      });
     }
   }
 
-  forgetRecent(): void {
-    this.recent.length = 0;
+  #apply(operation: NamedOperation): StoreEntry | undefined {
+    const { name } = operation;
+    const replaced = this.entries.get(name);
+    this.#set(name, operation.type === 'put' ? operation : undefined, replaced !== undefined);
+    return replaced;
+  }
+
+  #set(name: string, entry: StoreEntry | undefined, isThere = this.entries.has(name)): void {
+    if (entry === undefined) {
+      if (!isThere) return;
+      this.entries.delete(name);
+      this.keys.delete(name);
+      return;
+    }
+    if (!isThere) this.keys.add(name);
+    this.entries.set(name, entry);
   }
 }
 
@@ -122,19 +179,14 @@ export class SimulatedStoreProvider implements OrderedStoreProvider {
 
   /** Flips a random bit of a random value. @returns the key, or undefined when the database is empty */
   rot(directory: string): Uint8Array | undefined {
-    const open = this.#open.get(directory);
-    const entries = [
-      ...(open?.live ?? this.#contents.get(directory)?.durable ?? new Map<string, StoreEntry>()).values(),
-    ];
+    const contents = this.#contents.get(directory);
+    const entries = [...(contents?.entries.values() ?? [])];
     const entry = entries[entries.length === 0 ? 0 : nextInteger(this.#random, entries.length)];
-    if (entry === undefined || entry.value.length === 0) return undefined;
+    if (contents === undefined || entry === undefined || entry.value.length === 0) return undefined;
     const value = new Uint8Array(entry.value);
     const at = nextInteger(this.#random, value.length);
     value[at] = (value[at] ?? 0) ^ (1 << nextInteger(this.#random, 8));
-    const damaged = { key: entry.key, value };
-    for (const entriesByKey of [open?.live, this.#contents.get(directory)?.durable]) {
-      if (entriesByKey?.has(keyString(entry.key)) === true) entriesByKey.set(keyString(entry.key), damaged);
-    }
+    contents.replaceValue({ key: entry.key, value });
     return entry.key;
   }
 }
@@ -153,9 +205,9 @@ const never = new Promise<never>(() => {});
 
 class SimulatedStore implements OrderedStore {
   readonly #parts: Parts;
-  readonly live: Map<string, StoreEntry>;
-  readonly #keys = new SortedKeys();
-  #lastWrite: Promise<void> = Promise.resolve();
+  readonly #contents: Contents;
+  /** Undefined when no write is under way. */
+  #lastWrite: Promise<void> | undefined;
   /** Recent batches at the start of the oldest flush under way; they and later ones may be durable. */
   #flushesUnderWay: { batches: number }[] = [];
   #failed: StoreFailure | undefined;
@@ -164,53 +216,52 @@ class SimulatedStore implements OrderedStore {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.live = new Map(parts.contents.durable);
-    for (const key of this.live.keys()) this.#keys.add(key);
+    this.#contents = parts.contents;
   }
 
   write(operations: readonly StoreOperation[]): Promise<void> {
     for (const { key } of operations)
       assert(key.length > 0 && key[0] !== 0, () => 'a key begins with a byte above 0x00');
     const copy = operations.map(copyOf);
-    const write = this.#lastWrite.then(() => this.#write(copy));
-    this.#lastWrite = write.catch(() => {});
+    const write = this.#lastWrite === undefined ? this.#write(copy) : this.#lastWrite.then(() => this.#write(copy));
+    const settled = (): void => {
+      if (this.#lastWrite === last) this.#lastWrite = undefined;
+    };
+    const last = write.then(settled, settled);
+    this.#lastWrite = last;
     return write;
   }
 
   async #write(operations: readonly NamedOperation[]): Promise<void> {
-    await this.#delay(0, this.#parts.faults.writeMsMax);
+    const { writeMsMax, writeFailuresPerMille } = this.#parts.faults;
+    if (writeMsMax > 0 || this.#crashed) await this.#delay(0, writeMsMax);
     this.#throwFailure();
-    if (this.#strikes(this.#parts.faults.writeFailuresPerMille)) throw this.#fail('a write failed');
-    this.#parts.contents.recent.push({ operations, charge: memtableCharge(operations) });
-    for (const operation of operations) {
-      if (operation.type === 'put') this.#keys.add(operation.name);
-      else this.#keys.delete(operation.name);
-      applyTo(this.live, operation);
-    }
+    if (this.#strikes(writeFailuresPerMille)) throw this.#fail('a write failed');
+    this.#contents.write(operations);
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     this.#throwClosed();
-    return valueIn(this.live, key);
+    return valueIn(this.#contents.entries, key);
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     this.#throwClosed();
-    const values = keys.map((key) => valueIn(this.live, key));
+    const values = keys.map((key) => valueIn(this.#contents.entries, key));
     await this.#delay(0, this.#parts.faults.readMsMax);
     return values;
   }
 
   async scan(range: StoreRange): Promise<StoreEntry[]> {
     this.#throwClosed();
-    const entries = scanOf(this.live, this.#keys, range);
+    const entries = scanOf(this.#contents.entries, this.#contents.keys, range);
     await this.#delay(0, this.#parts.faults.readMsMax);
     return entries;
   }
 
   snapshot(): StoreSnapshot {
     this.#throwClosed();
-    const view = new Map(this.live);
+    const view = new Map(this.#contents.entries);
     const keys = new SortedKeys();
     for (const key of view.keys()) keys.add(key);
     return {
@@ -246,7 +297,7 @@ class SimulatedStore implements OrderedStore {
   async approximateBytes(from: Uint8Array, to: Uint8Array): Promise<number> {
     this.#throwClosed();
     let bytes = 0;
-    for (const { key, value } of this.#parts.contents.durable.values()) {
+    for (const { key, value } of this.#contents.entries.values()) {
       if (Buffer.compare(key, from) >= 0 && Buffer.compare(key, to) < 0) bytes += key.length + value.length;
     }
     await this.#delay(0, this.#parts.faults.readMsMax);
@@ -280,12 +331,10 @@ class SimulatedStore implements OrderedStore {
     if (mayPersist && nextInteger(random, 2) === 1) {
       contents.persist(survivorsMin + nextInteger(random, contents.recent.length - survivorsMin + 1));
     }
+    const lost = contents.forgetRecent();
     if (this.#parts.faults.keepsLog === true) {
-      for (const { operations } of contents.recent) {
-        if (nextInteger(random, 4) > 0) for (const operation of operations) applyTo(contents.durable, operation);
-      }
+      for (const { operations } of lost) if (nextInteger(random, 4) > 0) contents.applyDurably(operations);
     }
-    contents.forgetRecent();
     this.#parts.onClose();
   }
 
@@ -313,16 +362,18 @@ class SimulatedStore implements OrderedStore {
   }
 }
 
-function applyTo(entries: Map<string, StoreEntry>, operation: NamedOperation): void {
-  if (operation.type === 'put') entries.set(operation.name, operation);
-  else entries.delete(operation.name);
-}
-
 function copyOf(operation: StoreOperation): NamedOperation {
-  const key = new Uint8Array(operation.key);
+  const key = copyOfBytes(operation.key);
   const name = keyString(key);
   if (operation.type === 'del') return { type: 'del', name, key };
-  return { type: 'put', name, key, value: new Uint8Array(operation.value) };
+  return { type: 'put', name, key, value: copyOfBytes(operation.value) };
+}
+
+/** From Buffer's pool: a buffer of its own costs ten times as much from 65 bytes on. */
+function copyOfBytes(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafe(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
 function valueIn(entries: ReadonlyMap<string, StoreEntry>, key: Uint8Array): Uint8Array | undefined {

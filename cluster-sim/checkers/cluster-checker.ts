@@ -102,11 +102,11 @@ export class ClusterChecker {
 
   #started(record: ReplicaRecord, start: ReplicaStart): void {
     const problem = record.restarted(start.log, start.hardState);
-    this.#verdict.require(problem === undefined, 'durable-is-durable', () => `${record}: ${problem}`);
+    this.#verdict.require(problem === undefined, 'durable-is-durable', () => `${record.name}: ${problem}`);
     this.#verdict.require(
       start.persistedLsn >= record.persisted,
       'persisted-never-regresses',
-      () => `${record}: started with persisted LSN ${start.persistedLsn}, it had reported ${record.persisted}`,
+      () => `${record.name}: started with persisted LSN ${start.persistedLsn}, it had reported ${record.persisted}`,
     );
     record.persisted = start.persistedLsn;
     record.applied = start.appliedLsn;
@@ -117,7 +117,7 @@ export class ClusterChecker {
     this.#verdict.require(
       start.appliedLsn <= start.durableLsn,
       'rule-1',
-      () => `${record}: started with applied LSN ${start.appliedLsn} above durable LSN ${start.durableLsn}`,
+      () => `${record.name}: started with applied LSN ${start.appliedLsn} above durable LSN ${start.durableLsn}`,
     );
     this.checkState(record, start.appliedLsn, start.stateHash);
   }
@@ -128,7 +128,7 @@ export class ClusterChecker {
       other === undefined,
       'equal-lsn-equal-state',
       () =>
-        `${record}: state hash at LSN ${lsn} is ${hash.high}:${hash.low}, another replica had ${other?.high}:${other?.low}`,
+        `${record.name}: state hash at LSN ${lsn} is ${hash.high}:${hash.low}, another replica had ${other?.high}:${other?.low}`,
     );
   }
 
@@ -143,13 +143,13 @@ export class ClusterChecker {
         record.durableTerm > message.term || (record.durableTerm === message.term && record.durableVote === message.to),
         'promises-are-durable',
         () =>
-          `${record}: votes for ${message.to} in term ${message.term}; durable are term ${record.durableTerm}, vote ${record.durableVote}`,
+          `${record.name}: votes for ${message.to} in term ${message.term}; durable are term ${record.durableTerm}, vote ${record.durableVote}`,
       );
     } else {
       this.#verdict.require(
         record.durableLsn >= message.lsn || record.durableTerm > message.term,
         'promises-are-durable',
-        () => `${record}: acknowledges entries up to ${message.lsn}, durable are those up to ${record.durableLsn}`,
+        () => `${record.name}: acknowledges entries up to ${message.lsn}, durable are those up to ${record.durableLsn}`,
       );
     }
   }
@@ -162,7 +162,7 @@ export class ClusterChecker {
       lastConfigurationLsn <= applied || lastConfigurationLsn > commit,
       'campaigns-under-the-newest-configuration',
       () =>
-        `${record}: campaigns with applied LSN ${applied}, while the configuration entry ${lastConfigurationLsn} is committed`,
+        `${record.name}: campaigns with applied LSN ${applied}, while the configuration entry ${lastConfigurationLsn} is committed`,
     );
   }
 }
@@ -222,7 +222,7 @@ class Observation implements ReplicaObserver {
         sameConfiguration(known.confState, confState),
         'equal-lsn-equal-state',
         () =>
-          `${record}: the configuration at LSN ${lsn} is ${describeConfiguration(confState)}, another replica had ` +
+          `${record.name}: the configuration at LSN ${lsn} is ${describeConfiguration(confState)}, another replica had ` +
           describeConfiguration(known.confState),
       );
       return;
@@ -232,7 +232,7 @@ class Observation implements ReplicaObserver {
       quorumsIntersect(previous, confState),
       'successive-quorums-intersect',
       () =>
-        `${record}: ${describeConfiguration(previous)} is followed at LSN ${lsn} by ${describeConfiguration(confState)}`,
+        `${record.name}: ${describeConfiguration(previous)} is followed at LSN ${lsn} by ${describeConfiguration(confState)}`,
     );
     configurations.push({ lsn, confState });
     this.#parts.events.onConfiguration(record, confState);
@@ -243,7 +243,7 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       appliedLsn > record.applied,
       'applied-never-regresses',
-      () => `${record}: applied LSN goes from ${record.applied} to ${appliedLsn}`,
+      () => `${record.name}: applied LSN goes from ${record.applied} to ${appliedLsn}`,
     );
     record.applied = appliedLsn;
     this.#checkRuleOne();
@@ -256,7 +256,7 @@ class Observation implements ReplicaObserver {
       appliedLsn >= record.persisted && appliedLsn <= record.applied,
       'applied-never-regresses',
       () =>
-        `${record}: reopened at LSN ${appliedLsn}, outside of [persisted ${record.persisted}, applied ${record.applied}]`,
+        `${record.name}: reopened at LSN ${appliedLsn}, outside of [persisted ${record.persisted}, applied ${record.applied}]`,
     );
     record.applied = appliedLsn;
     this.#parts.events.onStoreReopened(record);
@@ -267,7 +267,7 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       persistedLsn >= record.persisted,
       'persisted-never-regresses',
-      () => `${record}: persisted LSN goes from ${record.persisted} to ${persistedLsn}`,
+      () => `${record.name}: persisted LSN goes from ${record.persisted} to ${persistedLsn}`,
     );
     record.persisted = persistedLsn;
     this.#checkRuleOne();
@@ -280,12 +280,12 @@ class Observation implements ReplicaObserver {
       trimPoint <= record.persisted && this.#parts.nodesKnown() === 1,
       'trim-within-safe-point',
       () =>
-        `${record}: trims to ${trimPoint} with persisted LSN ${record.persisted} in a cluster of ${this.#parts.nodesKnown()}`,
+        `${record.name}: trims to ${trimPoint} with persisted LSN ${record.persisted} in a cluster of ${this.#parts.nodesKnown()}`,
     );
     this.#verdict.require(
       trimPoint >= record.trimPoint,
       'trim-within-safe-point',
-      () => `${record}: trim point goes from ${record.trimPoint} to ${trimPoint}`,
+      () => `${record.name}: trim point goes from ${record.trimPoint} to ${trimPoint}`,
     );
     record.trimPoint = trimPoint;
     this.#parts.events.onTrim(record);
@@ -302,17 +302,17 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       term >= record.term,
       'term-never-regresses',
-      () => `${record}: term goes from ${record.term} to ${term}`,
+      () => `${record.name}: term goes from ${record.term} to ${term}`,
     );
     this.#verdict.require(
       term > record.term || record.vote === 0 || vote === record.vote,
       'one-vote-a-term',
-      () => `${record}: votes for ${record.vote} and for ${vote} in term ${term}`,
+      () => `${record.name}: votes for ${record.vote} and for ${vote} in term ${term}`,
     );
     this.#verdict.require(
       commit >= record.commit,
       'commit-never-regresses',
-      () => `${record}: commit LSN goes from ${record.commit} to ${commit}`,
+      () => `${record.name}: commit LSN goes from ${record.commit} to ${commit}`,
     );
   }
 
@@ -323,10 +323,10 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       entry.lsn > record.commit,
       'committed-never-changes',
-      () => `${record}: entry ${entry.lsn} is written at or below commit LSN ${record.commit}`,
+      () => `${record.name}: entry ${entry.lsn} is written at or below commit LSN ${record.commit}`,
     );
     const problem = this.#truth.entryWritten(entry.lsn, entry.term, previousTerm ?? -1, crc32(entry.data, entry.kind));
-    this.#verdict.require(problem === undefined, 'log-matching', () => `${record}: ${problem}`);
+    this.#verdict.require(problem === undefined, 'log-matching', () => `${record.name}: ${problem}`);
   }
 
   /** A leader proposes one configuration change at a time (dissertation 4.1): what it inherited counts. */
@@ -339,7 +339,7 @@ class Observation implements ReplicaObserver {
         !record.isLeader || term !== record.term || pendingLsn === 0 || pendingLsn >= lsn,
         'one-configuration-change-at-a-time',
         () =>
-          `${record}: proposes a configuration change at ${lsn} as leader of term ${term}, while that at ${pendingLsn} is not applied`,
+          `${record.name}: proposes a configuration change at ${lsn} as leader of term ${term}, while that at ${pendingLsn} is not applied`,
       );
       pendingLsn = lsn;
     }
@@ -353,14 +353,15 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       commit <= record.lastLsn,
       'rule-1',
-      () => `${record}: commit LSN ${commit} above last entry ${record.lastLsn}`,
+      () => `${record.name}: commit LSN ${commit} above last entry ${record.lastLsn}`,
     );
     const { committedTerms } = this.#truth;
     if (commit < committedTerms.length) {
       this.#verdict.require(
         committedTerms[commit] === term,
         'committed-never-changes',
-        () => `${record}: entry ${commit} of term ${term} is committed, as is one of term ${committedTerms[commit]}`,
+        () =>
+          `${record.name}: entry ${commit} of term ${term} is committed, as is one of term ${committedTerms[commit]}`,
       );
       return;
     }
@@ -368,7 +369,7 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       !record.isLeader || term === record.term,
       'leader-commits-its-own-term',
-      () => `${record}: commits ${commit}, an entry of term ${term}, as the leader of term ${record.term}`,
+      () => `${record.name}: commits ${commit}, an entry of term ${term}, as the leader of term ${record.term}`,
     );
     for (let lsn = committedTerms.length; lsn <= commit; lsn += 1)
       this.#truth.committed(record.terms[lsn] as number, record.term);
@@ -379,7 +380,7 @@ class Observation implements ReplicaObserver {
       isQuorum(record.confState, (replica) => durableAt.includes(replica)),
       'committed-is-on-a-durable-quorum',
       () =>
-        `${record}: commits ${commit}, durable only at replicas {${durableAt.join(' ')}} of ` +
+        `${record.name}: commits ${commit}, durable only at replicas {${durableAt.join(' ')}} of ` +
         describeConfiguration(record.confState),
     );
     this.#parts.events.onCommit(record, commit);
@@ -391,7 +392,7 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       other === undefined,
       'one-leader-a-term',
-      () => `${record} and replica ${other} both lead in term ${term}`,
+      () => `${record.name} and replica ${other} both lead in term ${term}`,
     );
     // A candidate may learn late that it won an old term: what newer leaders committed meanwhile it need not have.
     const committedLsn = this.#truth.committedBefore(term);
@@ -400,7 +401,7 @@ class Observation implements ReplicaObserver {
       record.terms[committedLsn] === committedTerms[committedLsn],
       'leader-completeness',
       () =>
-        `${record}: leads in term ${term} with term ${record.terms[committedLsn]} at LSN ${committedLsn}, where an entry of term ` +
+        `${record.name}: leads in term ${term} with term ${record.terms[committedLsn]} at LSN ${committedLsn}, where an entry of term ` +
         `${committedTerms[committedLsn]} is committed; its last entry is ${record.lastLsn}`,
     );
     this.#parts.events.onLeader(record);
@@ -411,7 +412,7 @@ class Observation implements ReplicaObserver {
     this.#verdict.require(
       persisted <= applied && applied <= commit && applied <= durableLsn,
       'rule-1',
-      () => `${this.#record}: persisted ${persisted}, applied ${applied}, commit ${commit}, durable ${durableLsn}`,
+      () => `${this.#record.name}: persisted ${persisted}, applied ${applied}, commit ${commit}, durable ${durableLsn}`,
     );
   }
 }

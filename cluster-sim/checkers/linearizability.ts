@@ -87,7 +87,7 @@ export function checkLinearizable<Call, Outcome, State>(
     if (at !== undefined && (furthest === undefined || at.at >= furthest.at)) furthest = at;
     const frame = stack.pop();
     if (frame === undefined) {
-      return { type: 'violated', stuckAt: (furthest ?? (head.next)).operation, steps };
+      return { type: 'violated', stuckAt: (furthest ?? head).operation, steps };
     }
     const { invocation } = frame;
     state = frame.stateBefore;

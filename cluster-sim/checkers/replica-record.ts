@@ -56,7 +56,8 @@ export class ReplicaRecord {
     return this.durableTerms.length - 1;
   }
 
-  toString(): string {
+  /** For messages. */
+  get name(): string {
     return `partition ${this.partitionId} replica ${this.replicaId} (node ${this.nodeId})`;
   }
 

@@ -70,7 +70,7 @@ export function inMacrotask<Result>(work: () => Result): Promise<Result> {
       try {
         resolve(work());
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
   });

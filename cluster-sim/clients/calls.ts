@@ -1,7 +1,8 @@
 /** Requests of clients to nodes, over a network of their own that may lose requests and answers. */
 import { LogboomError } from '../../src/base/errors.js';
 import type { Cluster } from '../nodes/cluster.js';
-import type { Manager, SimulatedNode } from '../nodes/simulated-node.js';
+import type { SimulatedNode } from '../nodes/simulated-node.js';
+import type { Manager } from '../nodes/surroundings.js';
 import type { RandomStream } from '../engine/random.js';
 
 /** Where a call is served: the process that took it. */

@@ -22,7 +22,10 @@ export class Nemesis {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.budget = new FaultBudget(cluster);
-    cluster.replaceLater = (node) => cluster.world.after(2000, () => node.keptDown && this.#replace(node, 500));
+    cluster.replaceLater = (nodeId) => {
+      const node = cluster.node(nodeId);
+      cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replace(node, 500));
+    };
   }
 
   run(): void {

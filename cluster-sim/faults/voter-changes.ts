@@ -1,5 +1,5 @@
 /** Changes of a group's configuration under load: one drawn among those that leave it able to go on. */
-import { asReplicaId, type ReplicaId } from '../../src/base/ids.js';
+import { asReplicaId } from '../../src/base/ids.js';
 import type { ConfChange, ConfChangeStep, ConfState } from '../../src/raft/types.js';
 import { membersOf } from '../checkers/quorums.js';
 

@@ -15,6 +15,7 @@ import type { Plan } from '../plan.js';
 import type { TimeLine } from '../report/time-line.js';
 import type { Counts } from '../report/counts.js';
 import { SimulatedNode } from './simulated-node.js';
+import type { Surroundings } from './surroundings.js';
 
 const kibibyte = 1024;
 
@@ -32,7 +33,7 @@ export interface ClusterParts {
   readonly mutant: SimulationMutant | undefined;
 }
 
-export class Cluster {
+export class Cluster implements Surroundings {
   readonly world: World;
   readonly plan: Plan;
   readonly network: Network;
@@ -48,8 +49,7 @@ export class Cluster {
   readonly storeSizes: StateStoreSizes;
   /** Random faults happen; scheduled ones are the plan's. */
   faultsOn = false;
-  /** Called when a node refuses its data: someone is to replace it. */
-  replaceLater: (node: SimulatedNode) => void = () => {};
+  replaceLater: (nodeId: number) => void = () => {};
   readonly #counts: Counts;
   readonly #timeLine: TimeLine;
   #awaitingElection: ((election: Election) => void)[] = [];
@@ -80,7 +80,7 @@ export class Cluster {
       recentEntriesCacheBytes: 256 * kibibyte,
       loadedEntriesCacheBytes: 64 * kibibyte,
       minFreeBytes: segmentBytes,
-      lazySyncDelayMs: 500,
+      lazySyncDelayMs: plan.lazySyncMs,
       zeroFillBytesPerSecond: 64 * segmentBytes,
       spareSegments: 1,
     };
@@ -93,7 +93,6 @@ export class Cluster {
     this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimulatedNode(this, index + 1));
   }
 
-  /** One stream a subsystem: asking for it again goes on with it. */
   random(subsystem: string): RandomStream {
     let random = this.#randoms.get(subsystem);
     if (random === undefined) {
@@ -154,14 +153,12 @@ export class Cluster {
     this.#counts.add(what, by);
   }
 
-  /** An event for the time line; node 0 is the cluster. */
   note(nodeId: number, text: string): void {
     this.world.trace.mix(nodeId);
     this.world.trace.mixText(text);
     this.#timeLine.event(this.world.nowMs, nodeId, text);
   }
 
-  /** A message as it is delivered. */
   trace(nodeId: number, partitionId: number, message: Message): void {
     this.world.trace.mix(nodeId * 1000 + partitionId);
     this.world.trace.mix(message.from * 1_000_000 + message.term);

@@ -22,15 +22,14 @@ import type { PartitionLog } from '../../src/wal/types.js';
 import { RealityError } from '../engine/guards.js';
 import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
 import { SimulatedStoreProvider } from '../simulated-ordered-store.js';
-import type { Cluster } from './cluster.js';
 import { mutatedDisk, mutatedObserver, mutateLogBeforeStart } from './mutant-adapters.js';
 import { NodeClock } from './node-clock.js';
 import { nodeLogger } from './node-logger.js';
 import { NodeStores } from './node-stores.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
 import { runMaintenance } from './maintenance.js';
+import type { Manager, Surroundings } from './surroundings.js';
 
-export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
 export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
 export type CrashKind = 'process' | 'power';
 
@@ -57,13 +56,13 @@ export class SimulatedNode {
   hangsUntilMs = 0;
   /** Where the newest synced write to the log began. */
   lastLogSync: { readonly path: string; readonly position: number } | undefined;
-  readonly #cluster: Cluster;
+  readonly #cluster: Surroundings;
   #lastLogWrite: { readonly path: string; readonly position: number } | undefined;
   #life = 0;
   #writesPending = 0;
   #restartScheduled = false;
 
-  constructor(cluster: Cluster, id: number) {
+  constructor(cluster: Surroundings, id: number) {
     const { world, plan } = cluster;
     this.id = id;
     this.replicaId = id;
@@ -276,7 +275,7 @@ export class SimulatedNode {
       this.#cluster.note(this.id, `process ends: ${error.message}`);
       this.crash('process', supervisorMs);
     });
-    runMaintenance(this, manager, this.#cluster, () => life === this.#life);
+    runMaintenance(this.clock, manager, this.#cluster, () => life === this.#life);
   }
 
   #startFailed(error: unknown): void {
@@ -303,7 +302,7 @@ export class SimulatedNode {
     this.#cluster.count('damage detected');
     this.keptDown = 'its data is damaged';
     this.#cluster.note(this.id, 'refuses to serve: damaged');
-    this.#cluster.replaceLater(this);
+    this.#cluster.replaceLater(this.id);
   }
 
   #end(): void {

@@ -41,7 +41,7 @@ export class Sampler {
           verdict.require(
             follower.inflightMessages <= defaultRaftLimits.inflightMessagesMax,
             'memory-is-bounded',
-            () => `${record}: ${follower.inflightMessages} messages are under way to replica ${follower.replica}`,
+            () => `${record.name}: ${follower.inflightMessages} messages are under way to replica ${follower.replica}`,
           );
         }
       }

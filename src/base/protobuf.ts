@@ -4,6 +4,8 @@
  * of more than 64 bits or ten bytes, groups, unknown wire types, field number 0, a known field in another wire type than
  * its own, and strings that are not UTF-8. Unknown fields that are well-formed can be skipped.
  */
+import { allocateBytes } from './bytes.js';
+
 export const WireType = { varint: 0, fixed64: 1, lengthDelimited: 2, fixed32: 5 } as const;
 export type WireType = (typeof WireType)[keyof typeof WireType];
 
@@ -306,7 +308,7 @@ export class ProtobufWriter {
   }
 
   finish(): Uint8Array {
-    const result = new Uint8Array(this.length);
+    const result = allocateBytes(this.length);
     let position = 0;
     for (const part of this.#closed()) {
       result.set(part, position);

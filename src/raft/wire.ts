@@ -1,3 +1,5 @@
+import { allocateBytes } from '../base/bytes.js';
+
 /** What could not be decoded. The only error that decoders of this folder throw, whatever the bytes are. */
 export class RaftDecodeError extends Error {
   override readonly name = 'RaftDecodeError';
@@ -25,7 +27,7 @@ export class ByteWriter implements ByteSink {
   #at = 0;
 
   constructor(size: number) {
-    this.bytes = new Uint8Array(size);
+    this.bytes = allocateBytes(size);
   }
 
   get written(): number {

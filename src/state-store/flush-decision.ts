@@ -53,6 +53,8 @@ export function chooseFlushes(
   options: FlushSchedulerOptions,
   nowMs: number,
 ): ChosenFlush[] {
+  // The usual case, met at nearly every apply: it is told without sorting anything.
+  if (!isAnyDue(candidates, options, nowMs)) return [];
   const underWay = candidates.filter(({ flushingBytes }) => flushingBytes !== undefined).length;
   const eligible = candidates.filter(
     ({ dirtyBytes, flushingBytes, resting }) => dirtyBytes > 0 && flushingBytes === undefined && !resting,
@@ -75,6 +77,18 @@ export function chooseFlushes(
   for (const candidate of byBytes) if (excess > 0) choose(candidate, 'budget');
   for (const candidate of byAge) if (nowMs - since(candidate) >= options.ageMs) choose(candidate, 'age');
   return [...chosen].slice(0, Math.max(0, options.concurrentMax - underWay)).map(([id, reason]) => ({ id, reason }));
+}
+
+/** Whether some store meets one of the reasons, as far as that can be told without comparing stores. */
+function isAnyDue(candidates: readonly FlushCandidate[], options: FlushSchedulerOptions, nowMs: number): boolean {
+  let dirtyBytes = 0;
+  for (const candidate of candidates) {
+    dirtyBytes += candidate.dirtyBytes;
+    if (candidate.dirtyBytes === 0) continue;
+    if (candidate.demand !== undefined || candidate.dirtyBytes >= options.storeBytes) return true;
+    if (nowMs - since(candidate) >= options.ageMs) return true;
+  }
+  return dirtyBytes > options.budgetBytes;
 }
 
 const since = ({ dirtySinceMs }: FlushCandidate): number => dirtySinceMs ?? Number.POSITIVE_INFINITY;

@@ -15,7 +15,7 @@ const inMacrotask = (work: () => void): Promise<void> =>
         work();
         resolve();
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
   });

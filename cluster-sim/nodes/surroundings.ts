@@ -1,0 +1,48 @@
+/** What a node sees of the cluster around it. */
+import type { PartitionManager } from '../../src/partition/index.js';
+import type { RaftMutant } from '../../src/raft/index.js';
+import type { Message } from '../../src/raft/types.js';
+import type { StateStoreSizes } from '../../src/state-store/index.js';
+import type { StreamsResult } from '../../src/streams/index.js';
+import type { WalOptions } from '../../src/wal/index.js';
+import type { ClusterChecker } from '../checkers/cluster-checker.js';
+import type { Verdict } from '../checkers/verdict.js';
+import type { ObservedMachine } from '../clients/observed-machine.js';
+import type { RandomStream } from '../engine/random.js';
+import type { World } from '../engine/world.js';
+import type { SimulationMutant } from '../mutants.js';
+import type { Network } from '../network/network.js';
+import type { Plan } from '../plan.js';
+
+/** The server's partitions, as one process runs them. */
+export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
+
+/** The far end of a link. */
+export interface Receiver {
+  readonly id: number;
+  receive(partitionId: number, bytes: Uint8Array): void;
+}
+
+export interface Surroundings {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly network: Network;
+  readonly verdict: Verdict;
+  readonly checker: ClusterChecker;
+  readonly raftMutant: RaftMutant | undefined;
+  readonly mutant: SimulationMutant | undefined;
+  readonly walOptions: Partial<WalOptions>;
+  readonly storeSizes: StateStoreSizes;
+  readonly faultsOn: boolean;
+  /** One stream a subsystem: asking for it again goes on with it. */
+  random(subsystem: string): RandomStream;
+  nodeOfReplica(replicaId: number): Receiver | undefined;
+  createMachine(partitionId: number): ObservedMachine;
+  /** The node refuses its data: someone is to replace it. */
+  replaceLater(nodeId: number): void;
+  count(what: string, by?: number): void;
+  /** An event for the time line; node 0 is the cluster. */
+  note(nodeId: number, text: string): void;
+  /** A message as it is delivered. */
+  trace(nodeId: number, partitionId: number, message: Message): void;
+}
