@@ -274,7 +274,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     // A group of several voters needs other nodes to go on; whether it can serve is for its status to say.
     const goals = this.replicas
       .filter((replica) => replica.isAlone)
-      .map((replica) => ({ replica, from: replica.status.appliedLsn, to: replica.lastLogLsn }));
+      .map((replica) => ({ replica, ...replica.replayed }));
     const entriesTotal = goals.reduce((sum, { from, to }) => sum + to - from, 0);
     const report = (): void => {
       const entriesDone = goals.reduce(
@@ -296,6 +296,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     } finally {
       reporting?.cancel();
     }
+    // Most replays are over before the first report.
+    report();
     for (const { stopped } of this.replicas) if (stopped !== undefined) throw stopped;
   }
 

@@ -33,6 +33,8 @@ import { Watermarks } from './watermarks.js';
  */
 export class Replica<Result, Machine extends StateMachine<Result>> implements PartitionReplica<Result, Machine> {
   readonly partitionId: PartitionId;
+  /** What the store was at, and where the log ended, when the replica was opened: what lies between is replayed. */
+  readonly replayed: { readonly from: Lsn; readonly to: Lsn };
   readonly #machine: Machine;
   readonly #nodeId: NodeId;
   readonly #replicaId: ReplicaId;
@@ -52,8 +54,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Promises about the disk that wait for their sync, in token order. */
   #afterDurable: { readonly token: number; readonly messages: readonly Message[] }[] = [];
   #durableToken = 0;
-  /** Last entry of the log when the replica was opened. */
-  readonly #startLsn: Lsn;
   #leadership: Leadership;
   #pumpScheduled = false;
   #draining = false;
@@ -70,7 +70,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#log = parts.log;
     this.#metrics = partitionMetrics(parts.environment.metrics, this.partitionId);
     const start = startState(parts.log, store);
-    this.#startLsn = parts.log.lastLsn;
+    this.replayed = { from: store.appliedLsn, to: parts.log.lastLsn };
     this.#replicaId = start.replicaId;
     this.#confHistory = new ConfHistory(store.appliedLsn, start.confState);
     this.#observer = parts.observe?.({
@@ -245,7 +245,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     // An empty entry is no command: it has no result to wait for.
     assert(command.length > 0, () => `an empty command for partition ${this.partitionId}`);
     this.#throwIfNotTaking();
-    const refusedBy = this.#host.appendsRefused();
+    const refusedBy = this.#processor.heldUp ?? this.#host.appendsRefused();
     if (refusedBy !== undefined) throw refusedBy;
     this.#proposals.admit(command.length);
     const startedMs = this.#environment.clock.monotonicMs();
@@ -405,8 +405,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #begin(): void {
-    if (this.isAlone) this.#core.campaign();
+    this.#campaignAlone();
     this.#schedulePump();
+  }
+
+  /**
+   * The only voter need not wait for anybody. At the start the core may have to: for the committed entries above the
+   * store's, which can hold a change of configuration. Each group applied may have been the last of them.
+   */
+  #campaignAlone(): void {
+    if (this.#leadership.leader === 0 && this.isAlone && this.#core.status().role === 'follower') this.#core.campaign();
   }
 
   /** Tells the core of an event, or carries out what it said. The caller (WAL, network, clock, store) is not to blame for what fails. */
@@ -500,6 +508,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#report(() => {
       this.#observer?.onApplied(appliedLsn, this.#processor.lastStore.stateHash);
       this.#core.onApplied(appliedLsn);
+      this.#campaignAlone();
       this.#reads.applied();
       this.#watchers.changed(topics);
       this.#settleCaughtUp();
@@ -543,7 +552,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
    */
   get #readableLsn(): Lsn {
     const { applied, commit } = this.#watermarks;
-    const showsAllAcknowledged = this.#processor.heldUp !== undefined && this.isAlone && applied >= this.#startLsn;
+    const showsAllAcknowledged = this.#processor.heldUp !== undefined && this.isAlone && applied >= this.replayed.to;
     return showsAllAcknowledged ? commit : applied;
   }
 

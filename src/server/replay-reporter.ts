@@ -11,19 +11,19 @@ export class ReplayReporter {
     this.#environment = environment;
   }
 
-  /** Entries that there were to replay, as far as a report told. */
+  /** Entries that there were to replay. */
   get entries(): number {
     return this.#last.entriesTotal;
   }
 
   report(progress: ReplayProgress): void {
     this.#last = progress;
+    const { entriesDone, entriesTotal } = progress;
+    if (entriesDone >= entriesTotal) return;
     const { clock, logger } = this.#environment;
     const nowMs = clock.monotonicMs();
     // The first report comes a second after the start; the rate counts from the first entry seen.
     this.#startedMs ??= nowMs - 1000;
-    const { entriesDone, entriesTotal } = progress;
-    if (entriesDone >= entriesTotal) return;
     const entriesPerSecond = entriesDone / Math.max(0.001, (nowMs - this.#startedMs) / 1000);
     // A warning: whoever waits for the node is to see why it does not serve yet, also where only warnings are shown.
     logger.warn('the log is being replayed; the node serves when that is done', {
