@@ -123,16 +123,13 @@ test('a reader that has stopped reading costs bounded memory, and then gets ever
   peakBytes = Math.max(peakBytes, host.process.anonymousBytes);
 
   let next = 0;
-  for (
-    let page = first.value;
-    page && next < appended;
-    page = next < appended ? (await tail.next()).value : undefined
-  ) {
-    for (const record of page) {
+  for (let result = first; !result.done; result = await tail.next()) {
+    for (const record of result.value) {
       if (record.seq !== next || record.value.readUInt32LE(0) !== next)
         throw new Error(`seq ${record.seq} follows ${next - 1}`);
       next++;
     }
+    if (next >= appended) break;
   }
   await tail.return?.();
   await appender.close();

@@ -1,12 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { isLogboomError } from '../../src/base/errors.js';
-import { asLsn } from '../../src/base/ids.js';
 import { Codec } from '../../src/base/ports/compressor.js';
-import { PageReader } from '../../src/streams/index.js';
 import type { Page, ReadPageRequest } from '../../src/streams/index.js';
 import { pageBytes, pageRecords } from './support/oracle.js';
 import { TestPartition } from './support/partition.js';
-import { crc, testCompressor } from './support/records.js';
+import { crc } from './support/records.js';
 
 let partition: TestPartition;
 const read = (request: Partial<ReadPageRequest>): Promise<Page> =>

@@ -13,7 +13,7 @@ import { temporaryDirectory } from './temporary-directory.js';
 export interface LocalNode {
   readonly node: RunningNode;
   readonly client: LogboomClient;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** @throws LogboomError of `startNode` */

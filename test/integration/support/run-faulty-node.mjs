@@ -1,5 +1,6 @@
 // A node whose log cannot be synced any more from the moment it gets SIGUSR2: a disk cannot be broken from outside.
 import { readFileSync } from 'node:fs';
+import { clearInterval, setInterval } from 'node:timers';
 import { DiskError } from '../../../dist/base/ports/disk.js';
 import { nodeDisk } from '../../../dist/server/adapters/node-disk.js';
 import { loadConfiguration, startNode } from '../../../dist/server/index.js';
