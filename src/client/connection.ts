@@ -220,6 +220,9 @@ export function withAddress(error: Error, address: string): Error {
   if (isClientError(error, 'UNREACHABLE') || isClientError(error, 'CONNECTION_LOST'))
     return new ClientError(error.code, `${error.message} (${address})`, { cause: error.cause });
   if (isLogboomError(error, 'DEADLINE_EXCEEDED') && Object.keys(error.facts).length === 0)
-    return new LogboomError('DEADLINE_EXCEEDED', error.message, { facts: { address }, cause: error.cause });
+    return new LogboomError('DEADLINE_EXCEEDED', `${error.message} (${address})`, {
+      facts: { address },
+      cause: error.cause,
+    });
   return error;
 }

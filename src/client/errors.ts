@@ -65,7 +65,7 @@ export function errorOfReason(
 export function errorOfStatus(status: number, message: string, cause: unknown): Error {
   switch (status) {
     case GrpcStatus.deadlineExceeded:
-      return new LogboomError('DEADLINE_EXCEEDED', `the deadline passed: ${message}`, { cause });
+      return new LogboomError('DEADLINE_EXCEEDED', `the deadline passed${waited(message)}`, { cause });
     case GrpcStatus.cancelled:
       // Not by us, or nobody would ask: a server that is killed resets its streams with this.
       return new ClientError('CONNECTION_LOST', `the connection was lost: ${message}`, { cause });
@@ -82,6 +82,12 @@ export function errorOfStatus(status: number, message: string, cause: unknown): 
     default:
       return new ClientError('REFUSED', `the server refused (gRPC status ${status}): ${message}`, { cause });
   }
+}
+
+/** How long, out of grpc-js's list of where the time went; what another peer says as it is. */
+function waited(message: string): string {
+  const seconds = /^Deadline exceeded after ([\d.]+)s/.exec(message)?.[1];
+  return seconds === undefined ? `: ${message}` : ` after ${seconds} s without an answer`;
 }
 
 /** The cause in grpc-js's words, without its own frame and time stamp. */

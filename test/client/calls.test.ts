@@ -150,12 +150,19 @@ describe('deadlines and signals', () => {
 
   test('retries end at the deadline with what went wrong', async () => {
     server.before = () => {
-      throw new Refusal('QUEUE_FULL', {}, 60);
+      throw new Refusal('QUEUE_FULL', {}, 400);
     };
-    await expect(client.streams.get('s', { deadlineMs: 100 })).rejects.toSatisfy((error) =>
+    await expect(client.streams.get('s', { deadlineMs: 1000 })).rejects.toSatisfy((error) =>
       isLogboomError(error, 'QUEUE_FULL'),
     );
     expect(server.count('GetStream')).toBeLessThan(4);
+  });
+
+  test('a deadline tells how long it was and whom it was for', async () => {
+    server.before = () => new Promise(() => {});
+    await expect(client.streams.get('s', { deadlineMs: 50 })).rejects.toThrow(
+      /the deadline passed after 0\.\d+ s without an answer \(127\.0\.0\.1:\d+\)$/,
+    );
   });
 
   test('an aborted call rejects with the reason, under way, between attempts, and before', async () => {
