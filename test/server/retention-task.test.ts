@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import { InvariantViolation } from '../../src/base/assert.js';
 import { LogboomError } from '../../src/base/errors.js';
 import { asLsn, asPartitionId } from '../../src/base/ids.js';
 import { noLogger } from '../../src/base/ports/logger.js';
@@ -15,7 +16,7 @@ let partition: TestPartition;
 let clock: ManualClock;
 let isLeader: boolean;
 let persistedLsn: number | undefined;
-let failNext: LogboomError | undefined;
+let failNext: Error | undefined;
 let warnings: LogFields[];
 let faults: Error[];
 
@@ -130,6 +131,21 @@ test('producers without records are forgotten when they were idle for long', asy
   clock.nowMs += 7000;
   await round(task);
   expect(known()).toBe(false);
+});
+
+test('a broken invariant ends the replica, and is not tried again', async () => {
+  partition.create('s', { retentionBytes: 5 });
+  await fill('s', 3);
+  const task = makeTask();
+  task.run();
+  failNext = new InvariantViolation('two and two make five');
+  for (let ms = 0; ms < 500; ms++) {
+    await clock.advance(1);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(faults).toEqual([failNext]);
+  expect(warnings).toEqual([]);
+  await task.stop();
 });
 
 test('it goes on by itself, over errors that pass and over those that are told', async () => {

@@ -424,6 +424,31 @@ describe('faults', () => {
     expect(store.persistedLsn).toBe(0);
   });
 
+  test('a flush that failed did not count as under way for ever, so that nobody found out', async () => {
+    const fixture = await simulated();
+    const store = await opened(fixture);
+    await apply(store, 50);
+    fixture.provider.faults.flushFailuresPerMille = 1000;
+    expect(await reasonOf(store.flush())).toBe('STATE_STORE_FAILED');
+    expect(store.stats.flushingBytes).toBe(0);
+    expect(store.stats.dirtyBytes).toBeGreaterThan(0);
+  });
+
+  test('a broken invariant was hidden by a failure before it, and by the opening', async () => {
+    const fixture = await simulated();
+    const broken = new InvariantViolation('out of order');
+    const opening = { provider: { open: () => Promise.reject(broken) } };
+    await expect(opened(fixture, opening)).rejects.toBe(broken);
+    const store = await opened(fixture, {
+      onPersisted: () => {
+        throw broken;
+      },
+    });
+    await apply(store, 50);
+    await expect(store.flush()).rejects.toBe(broken);
+    await expect(store.write(groupOf(50, 51))).rejects.toBe(broken);
+  });
+
   test.each(['records', 'index'] as const)(
     'rot in the %s is found by point reads, scans and verify, and never served',
     async (database) => {
