@@ -39,8 +39,13 @@ function lsnKey(prefix: number, lsn: Lsn): Uint8Array {
 
 function lsnOfKey(prefix: number, key: Uint8Array): Lsn | undefined {
   if (key.length !== lsnKeyBytes || key[0] !== prefix) return undefined;
-  const view = new DataView(key.buffer, key.byteOffset, key.length);
-  return asLsn(view.getUint32(1) * 0x1_0000_0000 + view.getUint32(5));
+  return lsnAt(new DataView(key.buffer, key.byteOffset, key.length), 1);
+}
+
+/** Undefined beyond 2^53, which nobody has written: such bytes would come out as another LSN than they say. */
+function lsnAt(view: DataView, offset: number): Lsn | undefined {
+  const lsn = view.getUint32(offset) * 0x1_0000_0000 + view.getUint32(offset + 4);
+  return Number.isSafeInteger(lsn) ? asLsn(lsn) : undefined;
 }
 
 /** Beyond every key of either database. */
@@ -124,6 +129,7 @@ export function encodeMark(mark: AppliedMark): Uint8Array {
 
 /** @throws LogboomError DATA_DIRECTORY_MISMATCH for a version that this build does not know */
 export function decodeMark(bytes: Uint8Array): AppliedMark {
+  assert(bytes.length > 0, () => 'the applied mark is empty');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint8(0) !== markVersion) {
     const version = view.getUint8(0);
@@ -136,9 +142,11 @@ export function decodeMark(bytes: Uint8Array): AppliedMark {
     );
   }
   assert(bytes.length === markBytes, () => `the applied mark has ${bytes.length} bytes, not ${markBytes}`);
-  return {
-    appliedLsn: asLsn(view.getUint32(1) * 0x1_0000_0000 + view.getUint32(5)),
-    stateHash: { low: view.getUint32(9), high: view.getUint32(13) },
-    lastRecordsLsn: asLsn(view.getUint32(17) * 0x1_0000_0000 + view.getUint32(21)),
-  };
+  const appliedLsn = lsnAt(view, 1);
+  const lastRecordsLsn = lsnAt(view, 17);
+  assert(
+    appliedLsn !== undefined && lastRecordsLsn !== undefined && lastRecordsLsn <= appliedLsn,
+    () => `the applied mark is ${Buffer.from(bytes).toString('hex')}: it has LSNs that cannot be`,
+  );
+  return { appliedLsn, stateHash: { low: view.getUint32(9), high: view.getUint32(13) }, lastRecordsLsn };
 }

@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
+import { InvariantViolation } from '../../src/base/assert.js';
 import { isLogboomError } from '../../src/base/errors.js';
 import { asLsn } from '../../src/base/ids.js';
 import {
@@ -64,4 +66,71 @@ test('a mark of a newer format is refused, not guessed at', () => {
   } catch (error) {
     expect(isLogboomError(error, 'DATA_DIRECTORY_MISMATCH')).toBe(true);
   }
+});
+
+const anyBytes = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });
+
+test('whatever bytes lie under whatever key: the value that was sealed there, or none', () => {
+  fc.assert(
+    fc.property(anyBytes(20), anyBytes(60), anyBytes(60), (key, value, other) => {
+      const sealed = seal(crc32, key, value);
+      expect(Buffer.from(unsealed(crc32, key, sealed) ?? []).equals(value)).toBe(true);
+      const found = unsealed(crc32, key, other);
+      expect(found === undefined || Buffer.from(seal(crc32, key, found)).equals(other)).toBe(true);
+    }),
+  );
+});
+
+test('cut, grown, exchanged and overwritten values do not open', () => {
+  const damage = fc.oneof(
+    fc.record({ at: fc.nat(), bytes: fc.uint8Array({ minLength: 1, maxLength: 4 }) }),
+    fc.record({ cut: fc.nat() }),
+    fc.record({ more: fc.uint8Array({ minLength: 1, maxLength: 20 }) }),
+  );
+  fc.assert(
+    fc.property(anyBytes(20), anyBytes(200), damage, (key, value, how) => {
+      const sealed = Buffer.from(seal(crc32, key, value));
+      let damaged = Buffer.from(sealed);
+      if ('more' in how) damaged = Buffer.concat([sealed, how.more]);
+      else if ('cut' in how) damaged = sealed.subarray(0, how.cut % sealed.length);
+      // At most 32 bits in a row: a CRC-32 finds each of them for certain.
+      else damaged.set(how.bytes.subarray(0, sealed.length - (how.at % sealed.length)), how.at % sealed.length);
+      fc.pre(!damaged.equals(sealed));
+      // A longer or shorter value can have the right checksum by chance, once in four thousand million.
+      expect(unsealed(crc32, key, damaged)).toBeUndefined();
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('marks and keys of any bytes are decoded, none, or refused in words', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        anyBytes(40),
+        fc.uint8Array({ minLength: 24, maxLength: 24 }).map((rest) => Uint8Array.of(1, ...rest)),
+      ),
+      (raw) => {
+        try {
+          expect(Buffer.from(encodeMark(decodeMark(raw))).equals(raw)).toBe(true);
+        } catch (error) {
+          if (!(error instanceof InvariantViolation) && !isLogboomError(error)) throw error;
+        }
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        anyBytes(12),
+        fc.uint8Array({ minLength: 8, maxLength: 8 }).map((rest) => Uint8Array.of(1, ...rest)),
+      ),
+      (raw) => {
+        const lsn = lsnOfRecordsKey(raw);
+        if (lsn !== undefined) expect(Buffer.from(recordsKey(lsn)).equals(raw)).toBe(true);
+      },
+    ),
+    { numRuns: 2000 },
+  );
 });
