@@ -41,6 +41,7 @@ const hints: Readonly<Record<string, string>> = {
   PAGE_TOKEN_WRONG_STREAM: 'Use the token with the stream it was printed for.',
   PRODUCER_CONFLICT: 'The producer id was used for other content. Take another --producer ID for this file.',
   PRODUCER_OVERLAP: 'Another process appends with this producer id. Let one finish, then run this again.',
+  PRODUCER_NOT_FOUND: 'Leave --same-producer out to see the records around it in the stream.',
   PRODUCER_FENCED: 'Another process took over this producer id. Only one at a time can append with it.',
   FENCING_TOKEN_MISMATCH: 'Give the stream’s token with --fencing-token; `logboom stream describe` shows it.',
   SEQ_MISMATCH: 'Something else appended in between. See `logboom stream describe NAME` for the position.',
@@ -57,7 +58,9 @@ const hints: Readonly<Record<string, string>> = {
   OUTCOME_UNKNOWN: 'Use --producer ID: then the append can simply be run again.',
   ADDRESS_IN_USE: 'Another node may be running already: see `logboom status`, or choose another --port.',
   DATA_DIRECTORY_LOCKED: 'Another node runs on this directory: stop it, or choose another with --data-dir.',
-  CONFIGURATION_INVALID: 'See docs/configuration.md for the settings.',
+  WAL_CORRUPT: 'Copy the directory before anything else; see docs/operations.md.',
+  STATE_STORE_CORRUPT: 'Copy the directory before anything else; see docs/operations.md.',
+  CONFIGURATION_INVALID: 'See `logboom server --help` for the settings, or docs/configuration.md.',
 };
 
 interface Failure {
