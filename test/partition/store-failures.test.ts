@@ -4,7 +4,7 @@ import { InvariantViolation } from '../../src/base/assert.js';
 import { LogboomError } from '../../src/base/errors.js';
 import type { OrderedStore, OrderedStoreProvider } from '../../src/state-store/index.js';
 import { textsOf, type ListMachine } from './support/list-machine.js';
-import { singleNode, type TestGroup, type TestNode } from './support/nodes.js';
+import { singleNode, TestGroup, type TestNode } from './support/nodes.js';
 
 /** Appends texts one after another, each until it is acknowledged. Answers what was acknowledged. */
 async function appendAll(group: TestGroup, node: TestNode, prefix: string, count: number): Promise<string[]> {
@@ -44,16 +44,16 @@ async function readTexts(group: TestGroup, node: TestNode): Promise<string[]> {
 /** Makes one call of one database fail. */
 function failing(
   provider: OrderedStoreProvider,
-  shouldFail: (call: 'write' | 'flush', directory: string) => Error | undefined,
+  shouldFail: (call: 'write' | 'flush', directory: string) => Error | undefined | Promise<Error | undefined>,
 ): OrderedStoreProvider {
   const wrap = (store: OrderedStore, directory: string): OrderedStore => ({
     write: async (operations) => {
-      const error = shouldFail('write', directory);
+      const error = await shouldFail('write', directory);
       if (error !== undefined) throw error;
       return store.write(operations);
     },
     flush: async () => {
-      const error = shouldFail('flush', directory);
+      const error = await shouldFail('flush', directory);
       if (error !== undefined) throw error;
       return store.flush();
     },
@@ -90,16 +90,29 @@ describe('a state store that fails', () => {
   );
 
   it('is reopened while applies wait for room, which only the reopening can make', () => {
-    let failures = 0;
-    const wrapStores = (provider: OrderedStoreProvider): OrderedStoreProvider =>
-      failing(provider, (call) => (call === 'flush' && ++failures === 1 ? new Error('flush fails') : undefined));
-    const manager = { flush: { budgetBytes: 2_000, hardLimitBytes: 4_000, storeBytes: 1 << 20, ageMs: 60_000 } };
-    return singleNode(1, { wrapStores, manager }, async (node, group) => {
-      const all = Array.from({ length: 60 }, (_, at) => group.propose(node, `x${at}`.padEnd(400, '.')));
-      const settled = Promise.allSettled(all);
-      await group.until(() => failures > 0);
+    const group = new TestGroup(1, 1, {
+      wrapStores: (provider) =>
+        failing(provider, async (call) => {
+          if (call !== 'flush' || (flushes += 1) > 1) return undefined;
+          await group.world.sleep(300);
+          return new Error('flush fails');
+        }),
+      manager: { flush: { budgetBytes: 2_000, hardLimitBytes: 4_000, storeBytes: 1 << 20, ageMs: 60_000 } },
+    });
+    let flushes = 0;
+    const node = group.node(1);
+    return group.run(async () => {
+      await group.startAll();
+      const outcomes: Promise<unknown>[] = [];
+      for (let at = 0; at < 60; at += 1) {
+        outcomes.push(group.propose(node, `x${at}`.padEnd(400, '.')).catch((error: unknown) => error));
+        await group.world.sleep(5);
+      }
+      // The applies stand still: there is no room, and the flush that is to make some has not failed yet.
+      expect(flushes).toBe(1);
+      expect(node.replica.status.commitLsn - node.replica.status.appliedLsn).toBeGreaterThan(20);
       await group.until(() => caughtUp(node), 20_000);
-      await settled;
+      await Promise.all(outcomes);
       expect(await readTexts(group, node)).toHaveLength(60);
     });
   });
