@@ -48,8 +48,17 @@ export class LinearizableReads {
     this.#nextContext = 1 + parts.random.nextUint32() * contextsOfOneProcess;
   }
 
-  /** @throws LogboomError QUEUE_FULL; NOT_LEADER when nobody can confirm it now */
-  wait(): Promise<void> {
+  /**
+   * Resolves when what was acknowledged before the call is readable.
+   *
+   * @throws LogboomError QUEUE_FULL; NOT_LEADER when nobody can confirm it now; CANCELLED
+   */
+  wait(signal?: AbortSignal): Promise<void> {
+    const joined = this.#join();
+    return signal === undefined ? joined : orCancelled(joined, signal);
+  }
+
+  #join(): Promise<void> {
     const { readersMax } = this.#parts;
     if (this.#readers >= readersMax) {
       throw new LogboomError('QUEUE_FULL', `the partition has ${this.#readers} reads waiting; send again later`, {
@@ -136,3 +145,12 @@ export class LinearizableReads {
 
 /** Contexts stay below 2^53, which is what a message can carry. */
 const contextsOfOneProcess = 2 ** 20;
+
+async function orCancelled(read: Promise<void>, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => reject(new LogboomError('CANCELLED', 'the caller gave up the read'));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    read.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -11,6 +11,14 @@ export function leadershipLost(): LogboomError {
   );
 }
 
+/** It is in the log, and `cause` holds up the state store. */
+export function notApplied(cause: LogboomError): LogboomError {
+  return new LogboomError('STATE_STORE_FAILED', `the append could not be applied: ${cause.message}`, {
+    facts: cause.facts,
+    ...(cause.retryAfterMs === undefined ? {} : { retryAfterMs: cause.retryAfterMs }),
+  });
+}
+
 export function shuttingDown(): LogboomError {
   return new LogboomError('SHUTTING_DOWN', 'the node is stopping; send again to another one, or later', {
     retryAfterMs: 500,

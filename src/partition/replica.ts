@@ -1,6 +1,6 @@
 /** One replica put together: consensus core, log, processor, state store. */
 import { assert } from '../base/assert.js';
-import { isLogboomError, LogboomError } from '../base/errors.js';
+import { isLogboomError, type LogboomError } from '../base/errors.js';
 import type { Lsn, NodeId, PartitionId, ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
@@ -15,7 +15,15 @@ import { partitionMetrics, type PartitionMetrics } from './metrics.js';
 import type { ReplicaObserver } from './observer.js';
 import { Processor } from './processor.js';
 import { PendingProposals } from './proposals.js';
-import { cannotBootstrap, leadershipLost, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
+import {
+  cannotBootstrap,
+  leadershipLost,
+  notApplied,
+  notLeader,
+  partitionStopped,
+  refused,
+  shuttingDown,
+} from './refusals.js';
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
 import { decideTrim, type TrimDecision } from './trim.js';
@@ -199,11 +207,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#confHistory.latest;
   }
 
-  /** Last entry of the log, durable or not, committed or not. */
-  get lastLogLsn(): Lsn {
-    return this.#log.lastLsn;
-  }
-
   /** Why the replica stopped, as requests are told; undefined when it did not. */
   get stopped(): LogboomError | undefined {
     return this.#fault === undefined ? undefined : partitionStopped(this.partitionId, this.#fault);
@@ -287,14 +290,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   async awaitLinearizable(signal?: AbortSignal): Promise<void> {
     this.#throwIfStopped();
-    const confirmed = this.#reads.wait();
-    if (signal === undefined) return confirmed;
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(new LogboomError('CANCELLED', 'the caller gave up the read'));
-      if (signal.aborted) onAbort();
-      signal.addEventListener('abort', onAbort, { once: true });
-      confirmed.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-    });
+    await this.#reads.wait(signal);
   }
 
   async verify(
@@ -537,12 +533,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
    * outcome is open, and reads of a group of one get what was acknowledged so far.
    */
   #onHeldUp(error: LogboomError): void {
-    this.#proposals.rejectAll(
-      new LogboomError('STATE_STORE_FAILED', `the append could not be applied: ${error.message}`, {
-        facts: error.facts,
-        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-      }),
-    );
+    this.#proposals.rejectAll(notApplied(error));
     this.#reads.applied();
   }
 

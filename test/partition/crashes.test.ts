@@ -106,7 +106,7 @@ describe('a group of three', () => {
       const lsnOf = (node: TestNode): number => node.replica.status.appliedLsn;
       await group.world.sleep(3000);
       const leader = await group.leader();
-      await group.until(() => group.nodes.every((node) => lsnOf(node) === leader.replica.lastLogLsn));
+      await group.until(() => group.nodes.every((node) => lsnOf(node) === leader.replica.raftStatus.lastLsn));
       const texts = await readBack(group, leader);
       expect(appender.acknowledged.length).toBeGreaterThan(50);
       appender.check(texts);

@@ -135,4 +135,31 @@ describe('LinearizableReads', () => {
     }
     expect(after.requested.filter((context) => before.requested.includes(context))).toEqual([]);
   });
+
+  it('ends for a caller that gives up, and listens to its signal no longer than it waits', async () => {
+    const { reads } = setUp();
+    const caller = new AbortController();
+    let listeners = 0;
+    const { signal } = caller;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners += 1;
+      add(...args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners -= 1;
+      remove(...args);
+    };
+    const first = reads.wait(signal);
+    await turn();
+    reads.confirmed({ context: 1, lsn: asLsn(0) });
+    await first;
+    await turn();
+    expect(listeners).toBe(0);
+    const second = reads.wait(signal);
+    caller.abort();
+    await expect(second).rejects.toMatchObject({ reason: 'CANCELLED' });
+    await expect(reads.wait(signal)).rejects.toMatchObject({ reason: 'CANCELLED' });
+  });
 });

@@ -102,7 +102,7 @@ describe('a configuration change', () => {
       await group.until(() => node.complaints.length > 0);
       node.stores.faults.writeFailuresPerMille = 0;
       await outcome;
-      await group.until(() => node.replica.status.appliedLsn === node.replica.lastLogLsn);
+      await group.until(() => node.replica.status.appliedLsn === node.replica.raftStatus.lastLsn);
       expect(node.replica.confState.learners).toEqual([2, 3]);
       expect(node.replica.status.fault).toBeUndefined();
       const { stateHash } = node.replica.status;
