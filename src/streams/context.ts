@@ -28,7 +28,7 @@ export interface ContextSource {
 interface Side {
   /** Outward from the record. */
   readonly batches: readonly { readonly batch: LoadedBatch; readonly window: Window }[];
-  /** Bytes that they take, roughly. */
+  /** Bytes that they take; exact, because a side gets no more than it needs when the other could use it. */
   readonly bytes: number;
   /** There are more than were asked for. */
   readonly hasMore: boolean;
@@ -126,7 +126,7 @@ async function gather(
       const window = isDown ? { from: recordCount - taken, to: recordCount } : { from: 0, to: taken };
       batches.push({ batch, window });
       recordsLeft -= taken;
-      bytes += expectedBytes(source.cutter, batch, window, bytesMax);
+      bytes += await neededBytes(source.cutter, batch, window, bytesMax);
     }
   }
   const outermost = batches.at(-1);
@@ -135,11 +135,19 @@ async function gather(
   return { batches, bytes, hasMore: isInside || (await cursor.hasMore()) };
 }
 
-function expectedBytes(cutter: SliceCutter, batch: LoadedBatch, window: Window, bytesMax: number): number {
+async function neededBytes(
+  cutter: SliceCutter,
+  batch: LoadedBatch,
+  { from, to }: Window,
+  bytesMax: number,
+): Promise<number> {
   const { payload, uncompressedBytes, recordCount } = batch.records;
   const overhead = sliceOverheadBytes(batch);
   if (cutter.staysCompressed(batch) && overhead + payload.length <= bytesMax) return overhead + payload.length;
-  return overhead + Math.ceil((uncompressedBytes * (window.to - window.from)) / recordCount);
+  if (to - from === recordCount) return overhead + uncompressedBytes;
+  // The outermost batch of a side only. Its records may be of any size.
+  const { offsets } = await cutter.plain(batch);
+  return overhead + (offsets[to] ?? 0) - (offsets[from] ?? 0);
 }
 
 interface OwnSlice {

@@ -148,6 +148,23 @@ describe('bytes of a context', () => {
     expect(page.afterCount).toBeGreaterThan(0.9 * (all.beforeCount + all.afterCount));
   });
 
+  test('records larger than the average of their batch were left out although there was room', async () => {
+    for (const [codec, acceptCodecs] of [
+      [Codec.none, undefined],
+      [Codec.zstd, undefined],
+      [Codec.zstd, [Codec.zstd]],
+    ] as const) {
+      const stream = `unequal-${codec}-${acceptCodecs?.length ?? 0}`;
+      partition.create(stream);
+      const [large, small] = ['x'.repeat(500), 'y'];
+      for (const batch of [[small, small, small, large, large], ['own'], [large, large, small, small, small]])
+        await partition.append(stream, batch, {}, codec);
+      const request = { seq: 5, before: 2, after: 2, scope: 'stream', acceptCodecs } as const;
+      const page = await partition.pages.getContext(partition.store, stream, request);
+      expect(page).toMatchObject({ beforeCount: 2, afterCount: 2, moreBefore: true, moreAfter: true });
+    }
+  });
+
   test('the record itself is always there, however large, and compressed batches are cut when they are too large', async () => {
     await partition.mustAppend('s', ['y'.repeat(5000)]);
     const own = await context({ seq: 10, before: 3, maxBytes: 1024 });
