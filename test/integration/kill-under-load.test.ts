@@ -17,16 +17,17 @@ import type { WriterOptions } from './support/writers.js';
 const rounds = Number(process.env['LOGBOOM_TEST_KILL_ROUNDS'] ?? 10);
 
 const kib = 1024;
+const segmentBytesMin = 1024 * kib;
 const writerOptions: readonly Omit<WriterOptions, 'index'>[] = [
   { stream: 'producers', kind: 'producer', codec: 'zstd', valueBytesMax: 2 * kib },
-  { stream: 'producers', kind: 'producer', codec: 'none', valueBytesMax: 8 * kib },
+  { stream: 'producers', kind: 'producer', codec: 'none', valueBytesMax: 32 * kib },
   { stream: 'producers', kind: 'restarting producer', codec: 'none', valueBytesMax: kib },
   { stream: 'mixed', kind: 'producer', codec: 'none', valueBytesMax: 64 * kib, pendingRecordsMax: 20 },
   { stream: 'mixed', kind: 'unary', codec: 'zstd', valueBytesMax: 4 * kib },
   { stream: 'mixed', kind: 'session without producer', codec: 'zstd', valueBytesMax: kib, pendingRecordsMax: 20 },
   { stream: 'restarting', kind: 'restarting producer', codec: 'zstd', valueBytesMax: 4 * kib },
-  { stream: 'unary', kind: 'unary', codec: 'none', valueBytesMax: 16 * kib },
-  { stream: 'unary', kind: 'unary', codec: 'zstd', valueBytesMax: kib, batchRecordsMax: 200, pauseMs: 20 },
+  { stream: 'unary', kind: 'unary', codec: 'none', valueBytesMax: 16 * kib, batchRecordsMax: 10 },
+  { stream: 'unary', kind: 'unary', codec: 'zstd', valueBytesMax: kib, batchRecordsMax: 150, pauseMs: 20 },
   { stream: 'conditional', kind: 'conditional', codec: 'none', valueBytesMax: kib },
   { stream: 'conditional', kind: 'conditional', codec: 'none', valueBytesMax: kib },
 ];
@@ -58,7 +59,7 @@ test(
 
     for (let round = 1; round <= rounds; round++) {
       // What is killed: a node under load, or now and then one that is still starting.
-      await Promise.race([failure, progress(writers, random.between(20, 600))]);
+      await Promise.race([failure, progress(writers, random.between(20 * kib, 6 * segmentBytesMin))]);
       latest = await sampleTurnover(host, latest);
       await watch.sample(client, writers, partitionOf);
       await Promise.race([failure, pause(random.between(0, 300))]);
@@ -66,15 +67,15 @@ test(
       turnover = addTurnover(turnover, latest);
       latest = noTurnover;
       // Each start meets segments of another size than its own.
-      const segmentBytes = random.pick(['1MiB', '1MiB', '2MiB', '4MiB']);
-      const settings = { wal: { ...restlessSettings.wal, segmentBytes } };
+      const segmentBytes = random.pick(['1MiB', '1MiB', '1MiB', '2MiB']);
+      const changed = { wal: { ...restlessSettings.wal, segmentBytes } };
       while (random.below(4) === 0) {
-        const starting = host.spawn(settings);
+        const starting = host.spawn(changed);
         await pause(random.between(0, 500));
         await starting.kill();
         killedWhileStarting++;
       }
-      const started = await host.start(settings);
+      const started = await host.start(changed);
       longestStartMs = Math.max(longestStartMs, started.startMs);
       replayedEntries += started.replayedEntries;
       await watch.sample(client, writers, partitionOf);
@@ -115,10 +116,10 @@ test(
   },
 );
 
-/** Resolves when that many more records are acknowledged, or after some seconds: machines differ. */
-async function progress(writers: readonly Writer[], records: number): Promise<void> {
-  const sum = (): number => writers.reduce((total, { acknowledged }) => total + acknowledged.size, 0);
-  const [target, deadlineMs] = [sum() + records, Date.now() + 5000];
+/** Resolves when that many more bytes are acknowledged, or after some seconds: machines differ. */
+async function progress(writers: readonly Writer[], bytes: number): Promise<void> {
+  const sum = (): number => writers.reduce((total, { acknowledgedBytes }) => total + acknowledgedBytes, 0);
+  const [target, deadlineMs] = [sum() + bytes, Date.now() + 5000];
   while (sum() < target && Date.now() < deadlineMs) await pause(10);
 }
 

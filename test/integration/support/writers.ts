@@ -42,13 +42,20 @@ function makePool(next: (random: SeededRandom) => number): Buffer {
 /** `w<writer>|<number>|` and then bytes that follow from both. */
 export function valueOf(writer: WriterOptions, number: number): Buffer {
   const head = Buffer.from(`w${writer.index}|${number}|`);
-  const mixed = Math.imul(number + 1, 0x9e3779b1) ^ Math.imul(writer.index + 1, 0x85ebca6b);
-  const unit = (mixed >>> 8) / 2 ** 24;
-  // Mostly small ones, now and then one near the maximum.
-  const length = Math.floor(writer.valueBytesMax * unit ** 4);
+  const mixed = mix(writer, number);
+  const length = payloadBytes(writer, mixed);
   const pool = writer.codec === 'zstd' ? textPool : noisePool;
   const start = (mixed >>> 0) % (pool.length - writer.valueBytesMax);
   return Buffer.concat([head, pool.subarray(start, start + length)]);
+}
+
+const mix = (writer: WriterOptions, number: number): number =>
+  Math.imul(number + 1, 0x9e3779b1) ^ Math.imul(writer.index + 1, 0x85ebca6b);
+
+/** Mostly little, now and then near the maximum. */
+function payloadBytes({ valueBytesMax }: WriterOptions, mixed: number): number {
+  const unit = (mixed >>> 8) / 2 ** 24;
+  return Math.floor(valueBytesMax * unit ** 4);
 }
 
 /** Whose a value is; undefined when no writer made it. */
@@ -66,6 +73,7 @@ export class Writer {
   /** Appended, and nobody knows: there or not, as whole batches, `first -> count`. */
   readonly openBatches = new Map<number, number>();
   lastAcknowledged = -1;
+  acknowledgedBytes = 0;
   outcomesUnknown = 0;
   takeOvers = 0;
   seqMismatches = 0;
@@ -274,6 +282,7 @@ export class Writer {
   #acknowledge(number: number, acknowledged: Acknowledged): void {
     if (this.acknowledged.has(number)) throw new Error(`record ${number} was acknowledged twice`);
     this.acknowledged.set(number, acknowledged);
+    this.acknowledgedBytes += payloadBytes(this.options, mix(this.options, number));
     this.lastAcknowledged = Math.max(this.lastAcknowledged, number);
   }
 
