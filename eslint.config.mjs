@@ -147,6 +147,21 @@ export default defineConfig(
     },
   },
   {
+    // The links themselves; the simulator has a network of its own. Time and randomness come from the ports here too.
+    files: ['src/transport/http2/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            unprefixedBuiltins,
+            { regex: `^node:(?!(${[...pureModules, 'http2'].join('|')})$)`, message: usePort },
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ['src/base/ports/**/*.ts'],
     rules: {
       'no-restricted-globals': [

@@ -22,6 +22,7 @@ const components: readonly (readonly [prefix: string, title: string])[] = [
   ['logboom_grpc_', 'gRPC'],
   ['logboom_partition_', 'Partitions'],
   ['logboom_retention_', 'Retention'],
+  ['logboom_link_', 'Links between nodes'],
   ['logboom_wal_', 'Write-ahead log'],
   ['logboom_state_store_', 'State stores'],
   ['logboom_disk_', 'Disk'],

@@ -246,6 +246,115 @@ export const errorRegistry = {
     retryable: false,
     explanation: 'Another process listens on the address.',
   },
+  CLUSTER_ALREADY_INITIALIZED: {
+    status: GrpcStatus.alreadyExists,
+    retryable: false,
+    explanation: 'The cluster has been formed, under another cluster id than the request names.',
+  },
+  NODE_NOT_FOUND: {
+    status: GrpcStatus.notFound,
+    retryable: false,
+    explanation: 'The cluster has no node of this id, or it was removed.',
+  },
+  NODE_REMOVED: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation:
+      'This incarnation of the node was removed or replaced; it joins again only with an empty data directory.',
+  },
+  NODE_INCARNATION_MISMATCH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation:
+      'The node id belongs to another data directory: two nodes have the same id, or the disk was wiped. A node that lost its disk is to be replaced.',
+  },
+  NODE_HAS_REPLICAS: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The node still holds replicas; drain it first.',
+  },
+  NODE_LIMIT_REACHED: {
+    status: GrpcStatus.resourceExhausted,
+    retryable: false,
+    explanation: 'The cluster has as many nodes as it may have.',
+  },
+  QUORUM_WOULD_BE_LOST: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The change would take a majority of the voters from a partition.',
+  },
+  REPLICATION_FACTOR_TOO_HIGH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'There are, or would be, fewer active nodes than the replication factor.',
+  },
+  PLACEMENT_INVALID: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The replicas that were asked for cannot be placed so.',
+  },
+  PLACEMENT_IN_PROGRESS: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: true,
+    explanation: 'A replica of the partition is moving; only one moves at a time.',
+  },
+  REPLICA_NOT_FOUND: {
+    status: GrpcStatus.notFound,
+    retryable: false,
+    explanation: 'The partition never had a replica of this id.',
+  },
+  METADATA_VERSION_MISMATCH: {
+    status: GrpcStatus.aborted,
+    retryable: false,
+    explanation: 'What is to be changed has changed since the caller read it; read again and decide anew.',
+  },
+  FEATURE_LEVEL_UNSUPPORTED: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'A node is too old for the feature level of the cluster.',
+  },
+  REPOSITORY_MISMATCH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The cluster uses another snapshot repository.',
+  },
+  NODE_UNREACHABLE: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation:
+      'The node that was asked has no working link to the node that can answer. When the fact `outcome` is `unknown`, the request had left already and may have been carried out.',
+  },
+  CLUSTER_MISMATCH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The node belongs to another cluster, or to none.',
+  },
+  CLUSTER_NOT_FORMED: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'The node does not belong to a cluster yet.',
+  },
+  NODE_MISMATCH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'Another node answers at the address than the one that is expected there.',
+  },
+  LINK_VERSION_MISMATCH: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The two nodes have no version of the protocol of links in common; upgrade the older one.',
+  },
+  LINK_CORRUPT: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation:
+      'Bytes between two nodes were damaged on their way, or do not come from a node; the link starts again.',
+  },
+  MESSAGE_TOO_LARGE: {
+    status: GrpcStatus.invalidArgument,
+    retryable: false,
+    explanation: 'A request or an answer between nodes exceeds its limit of bytes.',
+  },
 } as const satisfies Record<string, ErrorClass>;
 
 export type Reason = keyof typeof errorRegistry;

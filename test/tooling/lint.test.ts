@@ -25,6 +25,9 @@ const cases: readonly { readonly file: string; readonly code: string; readonly r
   { file: 'src/snapshot/format.ts', code: 'export const a = new Date(5).toISOString();', rule: undefined },
   { file: 'src/transport/timer.ts', code: 'export const a = setInterval(() => {}, 1);', rule: 'no-restricted-globals' },
   { file: 'src/transport/net.ts', code: "export { connect } from 'node:net';", rule: 'no-restricted-imports' },
+  { file: 'src/transport/http2.ts', code: "export { connect } from 'node:http2';", rule: 'no-restricted-imports' },
+  { file: 'src/transport/http2/connect.ts', code: "export { connect } from 'node:http2';", rule: undefined },
+  { file: 'src/transport/http2/tcp.ts', code: "export { connect } from 'node:net';", rule: 'no-restricted-imports' },
   { file: 'src/wal/fs.ts', code: "export { openSync } from 'node:fs';", rule: 'no-restricted-imports' },
   {
     file: 'src/wal/buffer.ts',

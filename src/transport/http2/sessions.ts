@@ -1,0 +1,82 @@
+/** Settings of sessions, the same on both sides. */
+import { connect, constants, createSecureServer, createServer } from 'node:http2';
+import type { ClientHttp2Session, Http2SecureServer, Http2Server, Http2Session, Settings } from 'node:http2';
+import type { LinkOptions } from '../options.js';
+import type { LinkParts, LinkTls, NodeAddress } from '../types.js';
+
+/** MB, of one session: above its windows and what is written ahead. Node refuses streams beyond it. */
+const sessionMemoryMax = 256;
+const headerListBytesMax = 16_384;
+
+export type ConnectionSocket = Http2Session['socket'];
+
+export const messagesPath = '/logboom.link.v1/messages';
+export const callPathPrefix = '/logboom.link.v1/call/';
+export const timeoutHeader = 'logboom-timeout-ms';
+export const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
+
+function settings({ streamWindowBytes, callsMax }: LinkOptions): Settings {
+  return {
+    enablePush: false,
+    initialWindowSize: streamWindowBytes,
+    maxFrameSize: 1 << 20,
+    maxHeaderListSize: headerListBytesMax,
+    // The stream of messages, and one that takes its place.
+    maxConcurrentStreams: callsMax + 2,
+  };
+}
+
+function tlsOptions({ certificate, key, certificateAuthority }: LinkTls): {
+  cert: Buffer;
+  key: Buffer;
+  ca: Buffer;
+  minVersion: 'TLSv1.3';
+  rejectUnauthorized: true;
+} {
+  return {
+    cert: Buffer.from(certificate),
+    key: Buffer.from(key),
+    ca: Buffer.from(certificateAuthority),
+    minVersion: 'TLSv1.3',
+    rejectUnauthorized: true,
+  };
+}
+
+/** A session that connects; the caller takes its errors. */
+export function openSession({ options, tls }: LinkParts, address: NodeAddress): ClientHttp2Session {
+  const scheme = tls === undefined ? 'http' : 'https';
+  const session = connect(`${scheme}://${formatAddress(address)}`, {
+    settings: settings(options),
+    maxSessionMemory: sessionMemoryMax,
+    ...(tls === undefined ? {} : tlsOptions(tls)),
+    ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
+  });
+  session.once('connect', (_session, socket) => {
+    // Small messages must not wait for acknowledgements of others.
+    socket.setNoDelay(true);
+    session.setLocalWindowSize(options.sessionWindowBytes);
+  });
+  return session;
+}
+
+export function makeServer({ options, tls }: LinkParts): Http2Server | Http2SecureServer {
+  const common = { settings: settings(options), maxSessionMemory: sessionMemoryMax };
+  const server =
+    tls === undefined
+      ? createServer(common)
+      : createSecureServer({
+          ...common,
+          ...tlsOptions(tls),
+          requestCert: true,
+          handshakeTimeout: options.connectTimeoutMs,
+        });
+  server.maxConnections = options.sessionsMax;
+  server.on('connection', (socket: ConnectionSocket) => socket.setNoDelay(true));
+  server.on('session', (session) => session.setLocalWindowSize(options.sessionWindowBytes));
+  return server;
+}
+
+/** `127.0.0.1:7400`, `[::1]:7400` */
+export function formatAddress({ host, port }: NodeAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
