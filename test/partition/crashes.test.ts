@@ -158,4 +158,33 @@ describe('a group of three', () => {
       await group.until(() => follower.replica.status.appliedLsn > appliedLsn);
     });
   });
+
+  it('gives its votes, and says that it holds entries, only when its log has synced them', () => {
+    const group = new TestGroup(6, 3);
+    const syncMs = 400;
+    return group.run(async () => {
+      await group.startAll();
+      const leader = await group.leader();
+      await group.propose(leader, 'a');
+      const [voter, other] = group.nodes.filter((node) => node !== leader);
+      leader.crash('power');
+      let askedMs = Number.POSITIVE_INFINITY;
+      let grantedMs: number | undefined;
+      group.travel = (message, from) => {
+        if (message.type === 'vote' && message.to === voter!.id) askedMs = Math.min(askedMs, group.world.nowMs);
+        if (message.type === 'vote-response' && from === voter!.id && !message.rejected) {
+          grantedMs ??= group.world.nowMs;
+        }
+        // Only the other one campaigns.
+        return from === voter!.id && message.type === 'pre-vote' ? undefined : 1;
+      };
+      voter!.disk.intercept = ({ kind, path }) =>
+        kind === 'datasync' && path.includes('/wal/') ? { kind: 'delay', delayMs: syncMs } : undefined;
+      await group.until(() => other!.replica.isLeader);
+      expect(grantedMs! - askedMs).toBeGreaterThanOrEqual(syncMs);
+      const startedMs = group.world.nowMs;
+      await group.propose(other!, 'b');
+      expect(group.world.nowMs - startedMs).toBeGreaterThanOrEqual(syncMs);
+    });
+  });
 });

@@ -222,6 +222,7 @@ export class TestGroup {
 
   send(from: TestNode, partition: number, messages: readonly Message[]): void {
     for (const message of messages) {
+      checkPromise(from, message);
       const to = this.nodes.find(({ id }) => id === message.to);
       const travelMs = this.travel(message, from.id, message.to);
       if (to === undefined || travelMs === undefined) continue;
@@ -262,4 +263,13 @@ export async function singleNode(
     await group.startAll();
     await body(group.node(1), group);
   });
+}
+
+/** A replica that says it holds entries has them synced. */
+function checkPromise(from: TestNode, message: Message): void {
+  if (message.type !== 'append-response' || message.rejected || from.manager === undefined) return;
+  const { durableLsn } = from.replica.status;
+  if (message.lsn > durableLsn) {
+    throw new Error(`node ${from.id} promises entries up to ${message.lsn}, its log is durable up to ${durableLsn}`);
+  }
 }
