@@ -97,20 +97,46 @@ describe('a node', () => {
       }
     }));
 
-  it('tells watchers of a change once, and of the end of the partition', () =>
+  it('tells watchers of a change once, also those that watch anew when they are told, and of the end', () =>
     singleNode(1, {}, async (node, group) => {
       let told = 0;
       let unwatch = (): void => {};
       const again = (): void => {
         told += 1;
-        unwatch();
+        if (told > 9) return;
+        const old = unwatch;
         unwatch = node.replica.watch(1, again);
+        old();
       };
       unwatch = node.replica.watch(1, again);
       await group.propose(node, 'a');
       expect(told).toBe(1);
       node.replica.fail(new Error('broken'));
       expect(told).toBe(2);
+    }));
+
+  it('applies nothing more of a partition that has ended, and makes nothing of it durable', () =>
+    singleNode(1, { manager: { flush: { ageMs: 100 } } }, async (node, group) => {
+      node.stores.faults.writeMsMax = 100;
+      const outcomes: Promise<unknown>[] = [];
+      for (let at = 0; at < 50; at += 1) {
+        outcomes.push(group.propose(node, `x${at}`).catch((error: unknown) => error));
+        await group.world.sleep(2);
+      }
+      const { replica } = node;
+      await group.until(() => replica.status.commitLsn > replica.status.appliedLsn);
+      replica.fail(new Error('broken'));
+      const { commitLsn, appliedLsn, persistedLsn } = replica.status;
+      expect(commitLsn).toBeGreaterThan(appliedLsn);
+      // The group under way may end: nobody is told.
+      await group.world.sleep(200);
+      const ended = replica.status.appliedLsn;
+      expect(ended).toBeLessThan(commitLsn);
+      await group.world.sleep(10_000);
+      expect(replica.status).toMatchObject({ appliedLsn: ended, persistedLsn });
+      await expect(replica.flush()).rejects.toMatchObject({ reason: 'PARTITION_STOPPED' });
+      const answers = await Promise.all(outcomes);
+      expect(answers.at(-1)).toMatchObject({ reason: 'PARTITION_STOPPED', facts: { outcome: 'unknown' } });
     }));
 
   it('keeps its other partitions going when one meets a broken invariant', () =>
