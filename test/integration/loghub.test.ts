@@ -11,6 +11,12 @@ const root = path.resolve(import.meta.dirname, '../..');
 const logs = path.resolve(root, '../shared/data/loghub');
 const files = existsSync(logs) ? readdirSync(logs).filter((name) => name.endsWith('.log')) : [];
 
+if (files.length === 0) {
+  console.warn(
+    `loghub: NOT TESTED with real log files: there are none in ${logs}. The other tests make up their own lines.`,
+  );
+}
+
 /** Twice the same, or one killed half-way and run again. */
 const settings = { ...restlessSettings, wal: { segmentBytes: '4MiB', cacheBytes: '4MiB' } };
 
