@@ -13,7 +13,7 @@ export class HeaderReader {
   /** A safe non-negative integer. */
   integer(): number {
     const value = this.#take();
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+    if (isUnsigned(value)) return value;
     throw this.#unexpected(value, 'an unsigned integer');
   }
 
@@ -35,16 +35,29 @@ export class HeaderReader {
     throw this.#unexpected(value, 'a list of texts');
   }
 
-  /** A list, each of its items an array of fields that `read` takes to the end. */
+  /** A list of safe non-negative integers. */
+  integers(): readonly number[] {
+    const value = this.#take();
+    if (Array.isArray(value) && value.every(isUnsigned)) return value;
+    throw this.#unexpected(value, 'a list of unsigned integers');
+  }
+
+  /** A list of items as {@link item} reads them. */
   list<Item>(read: (item: HeaderReader) => Item): readonly Item[] {
     const value = this.#take();
-    if (!Array.isArray(value) || !value.every((item) => Array.isArray(item))) throw this.#unexpected(value, 'a list');
-    return value.map((fields: readonly unknown[]) => {
-      const reader = new HeaderReader(fields);
-      const item = read(reader);
-      reader.end();
-      return item;
-    });
+    if (!Array.isArray(value)) throw this.#unexpected(value, 'a list');
+    const items = new HeaderReader(value);
+    return value.map(() => items.item(read));
+  }
+
+  /** An array of fields of its own, which `read` takes to the end. */
+  item<Item>(read: (item: HeaderReader) => Item): Item {
+    const value = this.#take();
+    if (!Array.isArray(value)) throw this.#unexpected(value, 'an array of fields');
+    const reader = new HeaderReader(value);
+    const item = read(reader);
+    reader.end();
+    return item;
   }
 
   optionalInteger(): number | undefined {
@@ -53,6 +66,10 @@ export class HeaderReader {
 
   optionalText(): string | undefined {
     return this.#isNull() ? undefined : this.text();
+  }
+
+  optionalTexts(): readonly string[] | undefined {
+    return this.#isNull() ? undefined : this.texts();
   }
 
   /** To be called last. */
@@ -81,4 +98,8 @@ export class HeaderReader {
       `entry cannot be decoded: header field ${this.#next - 1} is ${what}, expected ${expected}`,
     );
   }
+}
+
+function isUnsigned(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

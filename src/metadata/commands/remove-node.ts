@@ -1,0 +1,61 @@
+import type { NodeView, PartitionView, RefusedResult } from '../types.js';
+import { acceptedNode, nodeNotFound, refused, versionRefusal } from './apply-context.js';
+import type { ApplyContext, CommandDefinition } from './apply-context.js';
+import type { RemoveNodeCommand } from './commands.js';
+import { tooFewNodesRefusal } from './drain-node.js';
+import { losesQuorum } from './replica-edits.js';
+
+export const removeNode: CommandDefinition<RemoveNodeCommand> = {
+  type: 5,
+  version: 1,
+  sinceFeatureLevel: 1,
+
+  encode: (command) => [command.nodeId, command.expectedVersion ?? null],
+
+  decode: (header) => ({
+    type: 'remove-node',
+    nodeId: header.integer(),
+    expectedVersion: header.optionalInteger(),
+  }),
+
+  apply(command, context) {
+    const { draft, lsn, timeMs } = context;
+    const node = draft.node(command.nodeId);
+    if (node === undefined) return nodeNotFound(command.nodeId);
+    if (node.state === 'removed') return acceptedNode(node);
+    const refusal =
+      versionRefusal(`Node ${node.id}`, node.version, command.expectedVersion) ??
+      replicasRefusal(node, context) ??
+      tooFewNodesRefusal(node.id, context);
+    if (refusal !== undefined) return refusal;
+    draft.putNode({ ...node, state: 'removed', stateLsn: lsn, stateSinceMs: timeMs });
+    return acceptedNode(node);
+  },
+};
+
+/** One that its group still counts is held too, lost or not: only the group's own removal ends that. */
+function replicasRefusal(node: NodeView, { draft }: ApplyContext): RefusedResult | undefined {
+  const held = draft.partitions().filter(({ replicas }) => replicas.some((replica) => replica.nodeId === node.id));
+  if (held.length === 0) return undefined;
+  const lost = held.filter((partition) => losesQuorum(partition, (replica) => replica.nodeId === node.id));
+  const facts = { node: node.id, partitions: idsOf(held) };
+  if (lost.length > 0) {
+    return refused(
+      'QUORUM_WOULD_BE_LOST',
+      `Without node ${node.id} partitions ${idsOf(lost)} have no majority: drain it first, and wait until it is empty.`,
+      { ...facts, without_majority: idsOf(lost) },
+    );
+  }
+  return refused(
+    'NODE_HAS_REPLICAS',
+    `Node ${node.id} holds replicas of partitions ${idsOf(held)}: drain it first, and wait until it is empty.`,
+    facts,
+  );
+}
+
+const idsShownMax = 20;
+
+function idsOf(partitions: readonly PartitionView[]): string {
+  const ids = partitions.slice(0, idsShownMax).map((partition) => partition.id);
+  return ids.join(', ') + (partitions.length > idsShownMax ? ` and ${partitions.length - idsShownMax} more` : '');
+}

@@ -1,0 +1,56 @@
+/**
+ * Metadata: the state machine of partition 0, which holds the cluster's nodes, partitions and settings, and the pure
+ * functions that decide from it.
+ *
+ * A change, on the leader of partition 0 (apply decides):
+ *
+ *     const command = { type: 'drain-node', nodeId, drain: true, expectedVersion: node.version };
+ *     const { result } = await replica.propose(encodeCommand(command, { timeMs: clock.wallMs() }));
+ *     const { tableVersion } = expectApplied(result);
+ *
+ * A command whose `requiredFeatureLevel` is above the cluster's is not to be proposed. A command whose outcome is unknown is
+ * proposed again as it was.
+ *
+ * In the background, on the leader of partition 0: what `nextMove` answers is proposed as `set-placement`; what
+ * `leaderTransfers` answers is sent to the leaders of the partitions.
+ *
+ * In the background, on the leader of every partition: what `nextStep` answers is done; what `placementReports` answers is
+ * proposed to partition 0. On every node: replicas that the table gives to it are made and run, `lost` ones and those that
+ * the table does not have any more are deleted.
+ *
+ * Readers watch the topic `tableTopic`, and take `machine.state`; nodes without a replica of partition 0 get it as
+ * `encodePartitionTable(state)`.
+ */
+export type * from './types.js';
+export { metadataLimits, metadataPartitionId, slotCount } from './limits.js';
+export { supportedFeatureLevel } from './feature-level.js';
+
+export { encodeCommand, requiredFeatureLevel } from './commands/codec.js';
+export type * from './commands/commands.js';
+export { expectApplied, MetadataMachine, tableTopic } from './metadata-machine.js';
+export type { MetadataMachineOptions } from './metadata-machine.js';
+
+export { clusterSettings, settingRules } from './settings.js';
+export type { ClusterSettings } from './settings.js';
+export { initialSlotPattern } from './slots.js';
+
+export { initialPlacement } from './placement/initial-placement.js';
+export type { NodePlacement, PlacementNode } from './placement/initial-placement.js';
+export { leaderTransfers } from './placement/leader-transfers.js';
+export type { LeaderTransfer } from './placement/leader-transfers.js';
+export type { Liveness, NodeLiveness } from './placement/liveness.js';
+export { nextMove } from './placement/next-move.js';
+export type { Move, MoveReason } from './placement/next-move.js';
+
+export { nextStep, placementReports } from './reconcile.js';
+export type {
+  ActualConfiguration,
+  ConfigurationOperation,
+  GroupFacts,
+  PlacementReport,
+  ReconcileStep,
+  WaitReason,
+} from './reconcile.js';
+
+export { decodePartitionTable, encodePartitionTable, routeOf } from './routing.js';
+export type { PartitionTable, Route } from './routing.js';
