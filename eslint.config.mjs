@@ -17,6 +17,13 @@ const behindPorts = [
   'src/transport/**/*.ts',
 ];
 
+/** The parts of the simulator that run while time is simulated: all but its command line and its engine room. */
+const simulated = [
+  'cluster-sim/{checkers,clients,faults,network,nodes}/**/*.ts',
+  'cluster-sim/simulated-{disk,file-system,ordered-store}.ts',
+];
+
+const useSimulated = 'Inside a simulation: take it from the world, the node or the cluster.';
 const usePort = 'The simulator cannot control it: use the port in src/base/ports.';
 const asInput = 'A deterministic state machine gets it as input.';
 const bytesAsUint8Array = 'Uint8Array here: bytes must not depend on Node.';
@@ -198,5 +205,27 @@ export default defineConfig(
     files: ['cluster-sim/**/*.ts'],
     ignores: ['cluster-sim/main.ts'],
     rules: { 'no-restricted-properties': restrictProperties('One seed and one clock: use the simulated ones.') },
+  },
+  {
+    // What runs inside a simulation, beside the server's own code.
+    files: simulated,
+    rules: {
+      'no-restricted-globals': restrictGlobals(nondeterministicGlobals, useSimulated),
+      'no-restricted-syntax': [
+        'error',
+        localeSyntax,
+        {
+          selector: ":matches(NewExpression, CallExpression)[callee.name='Date'][arguments.length=0]",
+          message: useSimulated,
+        },
+      ],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [{ name: 'node:zlib', allowImportNames: ['crc32'], message: `Only crc32 is pure. ${useSimulated}` }],
+          patterns: [unprefixedBuiltins, { regex: '^node:(?!(assert|buffer|path|util|zlib)$)', message: useSimulated }],
+        },
+      ],
+    },
   },
 );

@@ -78,6 +78,7 @@ export type Action = { readonly atMs: number } & (
   | { readonly kind: 'disk-error'; readonly target: Target; readonly operation: 'write' | 'read' | 'datasync' }
   | { readonly kind: 'store-failures'; readonly target: Target; readonly perMille: number; readonly forMs: number }
   | { readonly kind: 'bit-rot'; readonly node: number; readonly where: 'log' | 'store'; readonly pick: number }
+  | { readonly kind: 'misdirected-write'; readonly target: Target; readonly pick: number }
   | { readonly kind: 'wipe'; readonly node: number; readonly downMs: number }
   | { readonly kind: 'transfer-leader'; readonly partition: number; readonly to: number }
   | { readonly kind: 'change-voters'; readonly partition: number; readonly pick: number }

@@ -201,8 +201,6 @@ interface Parts {
   readonly onClose: () => void;
 }
 
-const never = new Promise<never>(() => {});
-
 class SimulatedStore implements OrderedStore {
   readonly #parts: Parts;
   readonly #contents: Contents;
@@ -341,7 +339,8 @@ class SimulatedStore implements OrderedStore {
   async #delay(msMin: number, msMax: number): Promise<void> {
     const { clock, random } = this.#parts;
     if (msMax > 0) await sleep(clock, msMin + ((msMax - msMin) * nextInteger(random, 1024)) / 1024);
-    if (this.#crashed) await never;
+    // A promise of its own: one that all waited for would keep every crashed process of every run in memory.
+    if (this.#crashed) await new Promise<never>(() => {});
   }
 
   #strikes(perMille: number): boolean {

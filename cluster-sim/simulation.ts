@@ -40,6 +40,8 @@ export interface RunResult {
   readonly counts: Readonly<Record<string, number>>;
   readonly timeLine: TimeLine;
   readonly operations: readonly StreamOperation[];
+  /** The state of all replicas at the end, in lines. */
+  readonly replicas: string;
 }
 
 export interface RunOptions {
@@ -76,6 +78,7 @@ class Simulation {
   readonly #cluster: Cluster;
   readonly #history: History;
   readonly #books: StreamBooks;
+  readonly #sampler: Sampler;
   #clientsRun = true;
 
   constructor({ plan, raftMutant, mutant, keepTimeLine = false, onLine }: RunOptions) {
@@ -90,6 +93,7 @@ class Simulation {
       raftMutant,
       mutant,
     });
+    this.#sampler = new Sampler(this.#cluster, this.#timeLine);
     this.#history = new History(() => this.#world.nowMs);
     this.#books = new StreamBooks(this.#cluster.verdict);
   }
@@ -105,6 +109,7 @@ class Simulation {
     } catch (error) {
       outcome = { type: 'crashed', error: textOf(error), atMs: this.#world.nowMs };
     }
+    this.#sampler.end();
     const { violation } = this.#cluster.verdict;
     if (violation !== undefined && outcome.type !== 'violated') outcome = { type: 'violated', violation };
     return {
@@ -116,6 +121,7 @@ class Simulation {
       counts: { ...this.#counts.all, ...this.#cluster.networkCounts, 'records checked': this.#books.records },
       timeLine: this.#timeLine,
       operations: this.#history.operations,
+      replicas: this.#timeLine.isKept ? describeReplicas(this.#cluster) : '',
     };
   }
 
@@ -127,8 +133,7 @@ class Simulation {
       return error === undefined ? undefined : { type: 'crashed', error: textOf(error), atMs: this.#world.nowMs };
     };
     for (const node of cluster.nodes) node.start();
-    const sampler = new Sampler(cluster, this.#timeLine);
-    sampler.run();
+    this.#sampler.run();
     const nemesis = new Nemesis(cluster);
     nemesis.run();
     const clients = this.#clients();

@@ -1,8 +1,8 @@
 /** What a run found out: the first broken invariant ends it. */
+import type { Invariant } from './invariants.js';
 
 export interface Violation {
-  /** Name of the invariant, as docs/simulator.md lists it. */
-  readonly invariant: string;
+  readonly invariant: Invariant;
   /** What was expected and what was found, with the numbers. */
   readonly message: string;
   readonly atMs: number;
@@ -23,14 +23,14 @@ export class Verdict {
   }
 
   /** Later ones follow from the first more often than not, and are dropped. */
-  broken(invariant: string, message: string): void {
+  broken(invariant: Invariant, message: string): void {
     if (this.#violation !== undefined) return;
     this.#violation = { invariant, message, atMs: this.#nowMs() };
     this.#onViolation(this.#violation);
   }
 
   /** Reports unless the condition holds. */
-  require(condition: boolean, invariant: string, message: () => string): void {
+  require(condition: boolean, invariant: Invariant, message: () => string): void {
     if (!condition) this.broken(invariant, message());
   }
 }

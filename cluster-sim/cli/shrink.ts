@@ -61,6 +61,7 @@ type Simplification = readonly [what: string, change: (plan: Plan) => Plan | und
 const simplifications: readonly Simplification[] = [
   ['half the time', (plan) => ({ ...plan, durationMs: Math.ceil(plan.durationMs / 2000) * 1000 })],
   ['fair network', (plan) => ({ ...plan, network: fairWeather })],
+  ['no bandwidth limit', (plan) => ({ ...plan, network: { ...plan.network, bytesPerMs: 0 } })],
   ['no loss', (plan) => ({ ...plan, network: { ...plan.network, loss: 0 } })],
   ['no duplicates', (plan) => ({ ...plan, network: { ...plan.network, duplicate: 0 } })],
   ['no reordering', (plan) => ({ ...plan, network: { ...plan.network, reorder: 0 } })],

@@ -1,5 +1,5 @@
 /** What is done to a cluster, and when: drawn kind by kind, each kind often, seldom or not at all. */
-import type { RandomStream } from '../engine/random.js';
+import { RandomStream } from '../engine/random.js';
 import { topologies } from '../network/topologies.js';
 import type { Action, ActionKind, Plan, Target } from '../plan.js';
 
@@ -109,6 +109,12 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
     where: random.pick(['log', 'store']),
     pick: random.nextUint32(),
   }),
+  'misdirected-write': (draw, atMs) => ({
+    atMs,
+    kind: 'misdirected-write',
+    target: target(draw),
+    pick: draw.random.nextUint32(),
+  }),
   wipe: ({ random, plan }, atMs) => ({
     atMs,
     kind: 'wipe',
@@ -144,13 +150,21 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
 };
 
 /** Kinds that are rare in any seed: each costs a replacement, or the whole cluster. */
-const rare: ReadonlySet<ActionKind> = new Set<ActionKind>(['wipe', 'bit-rot', 'power-loss-all', 'rolling-restart']);
+const rare: ReadonlySet<ActionKind> = new Set<ActionKind>([
+  'wipe',
+  'bit-rot',
+  'misdirected-write',
+  'power-loss-all',
+  'rolling-restart',
+]);
 
 const quietStartMs = 3000;
 
-export function drawActions(random: RandomStream, plan: Omit<Plan, 'actions'>): Action[] {
+export function drawActions(shared: RandomStream, plan: Omit<Plan, 'actions'>): Action[] {
   const actions: Action[] = [];
   for (const kind of Object.keys(makers) as ActionKind[]) {
+    // Older seeds keep their course: what came later draws from a stream of its own.
+    const random = kind === 'misdirected-write' ? new RandomStream(plan.seed, kind) : shared;
     const isAlways = alwaysIn[plan.profile].includes(kind);
     const drawn = random.pick(meanMsChoices);
     const meanMs = drawn === 0 && isAlways ? 20_000 : drawn;

@@ -96,7 +96,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
     lazySyncMs: new RandomStream(seed, 'lazy sync').pick([100, 500, 2000]),
     maintenanceMs: random.pick([2000, 5000]),
     readMode: profile === 'lease' || random.chance(0.2) ? 'lease' : 'read-index',
-    network: drawNetwork(random),
+    network: { ...drawNetwork(random), bytesPerMs: drawBandwidth(seed) },
     disk: drawDisk(random),
     stores: {
       ...noStoreFaults,
@@ -122,7 +122,12 @@ function nodesOf(random: RandomStream, profile: Profile): number {
   return random.pick(profile === 'churn' ? [4, 5] : [1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5]);
 }
 
-function drawNetwork(random: RandomStream): Plan['network'] {
+function drawBandwidth(seed: number): number {
+  const random = new RandomStream(seed, 'bandwidth');
+  return random.chance(0.2) ? random.pick([10, 50, 250]) : 0;
+}
+
+function drawNetwork(random: RandomStream): Omit<Plan['network'], 'bytesPerMs'> {
   const some = <Value>(odds: number, value: () => Value, otherwise: Value): Value =>
     random.chance(odds) ? value() : otherwise;
   return {

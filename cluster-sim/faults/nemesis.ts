@@ -32,6 +32,7 @@ export class Nemesis {
     const { world, plan } = this.#cluster;
     this.#cluster.faultsOn = plan.profile !== 'calm';
     if (plan.profile === 'churn') void this.#disturbElections();
+    if (plan.profile === 'lease') this.#cutOffLeaders();
     for (const action of plan.actions) {
       world.at(action.atMs, () => {
         if (!this.#ended) this.#do(action);
@@ -44,7 +45,7 @@ export class Nemesis {
    * cuts it off before the others have the change.
    */
   async #disturbElections(): Promise<void> {
-    const { world, network, plan } = this.#cluster;
+    const { world } = this.#cluster;
     const random = this.#cluster.random('elections');
     while (!this.#ended) {
       const { partition, node } = await this.#cluster.nextElection();
@@ -53,16 +54,30 @@ export class Nemesis {
       this.#changeVoters({ partition, pick: random.nextUint32() });
       if (!random.chance(0.4)) continue;
       await world.sleep(random.exponential(1));
-      const order = [
-        node,
-        ...Array.from({ length: plan.nodes }, (_, index) => index + 1).filter((other) => other !== node),
-      ];
-      const cuts = cutsOf('isolate', order);
-      for (const { from, to } of cuts) network.cut(from, to);
-      this.#cluster.note(node, 'cut off after its election');
+      this.#cutOff(node, random.between(1000, 4000), 'cut off after its election');
       this.#cluster.count('leaders cut off after their election');
-      world.after(random.between(1000, 4000), () => cuts.forEach(({ from, to }) => network.mend(from, to)));
     }
+  }
+
+  /** Again and again, for long enough that the others elect another leader while this one may still hold its lease. */
+  #cutOffLeaders(): void {
+    const { world, plan } = this.#cluster;
+    const random = this.#cluster.random('leases');
+    world.after(random.exponential(6000), () => {
+      if (this.#ended) return;
+      const leader = this.#cluster.leaderOf(random.integer(1, plan.partitions));
+      if (leader !== undefined)
+        this.#cutOff(leader.id, random.between(1.5, 3) * plan.electionTicks * plan.tickMs, 'cut off while it leads');
+      this.#cutOffLeaders();
+    });
+  }
+
+  #cutOff(nodeId: number, forMs: number, why: string): void {
+    const { world, network, nodes } = this.#cluster;
+    const cuts = cutsOf('isolate', [nodeId, ...nodes.map(({ id }) => id).filter((id) => id !== nodeId)]);
+    for (const { from, to } of cuts) network.cut(from, to);
+    this.#cluster.note(nodeId, why);
+    world.after(forMs, () => cuts.forEach(({ from, to }) => network.mend(from, to)));
   }
 
   /** Nothing new happens from here on; what is under way is healed by the caller. */
@@ -178,6 +193,11 @@ export class Nemesis {
           this.#damaged(node);
         }
         node.nextFaults.set(action.operation, { kind: 'fail', code: 'EIO' });
+        return;
+      case 'misdirected-write':
+        if (!this.budget.mayDamage(node)) return;
+        this.#damaged(node);
+        node.misdirectNextWrite(action.pick);
         return;
       case 'store-failures':
         node.stores.faults.writeFailuresPerMille = action.perMille;

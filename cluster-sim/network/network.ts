@@ -14,6 +14,8 @@ export interface NetworkWeather {
   readonly reorderMsMax: number;
   /** An old message of the link is delivered once more, beside a new one. */
   readonly replayOld: number;
+  /** Of every link, in each direction; 0 when it is not limited. */
+  readonly bytesPerMs: number;
 }
 
 export const fairWeather: NetworkWeather = {
@@ -24,6 +26,7 @@ export const fairWeather: NetworkWeather = {
   reorder: 0,
   reorderMsMax: 0,
   replayOld: 0,
+  bytesPerMs: 0,
 };
 
 export interface NetworkCounts {
@@ -36,6 +39,7 @@ export interface NetworkCounts {
   reordered: number;
   replayed: number;
   delayedBySlowLink: number;
+  queuedForBandwidth: number;
 }
 
 /** What waits at most for a slow link. */
@@ -68,6 +72,7 @@ export class Network {
     reordered: 0,
     replayed: 0,
     delayedBySlowLink: 0,
+    queuedForBandwidth: 0,
   };
   weather: NetworkWeather;
   readonly #world: World;
@@ -131,15 +136,17 @@ export class Network {
     const { weather } = this;
     const { nowMs } = this.#world;
     let atMs = nowMs + this.#random.between(weather.latencyMsMin, weather.latencyMsMax) + link.extraLatencyMs;
-    if (link.bytesPerMs > 0) {
+    const bytesPerMs = link.bytesPerMs > 0 ? link.bytesPerMs : weather.bytesPerMs;
+    if (bytesPerMs > 0) {
       // The queue of a slow link is bounded, as that of a router.
       if (link.busyUntilMs > nowMs + queueMsMax) {
         this.counts.lost += 1;
         return;
       }
-      link.busyUntilMs = Math.max(link.busyUntilMs, nowMs) + bytes / link.bytesPerMs;
+      if (link.busyUntilMs > nowMs) this.counts.queuedForBandwidth += 1;
+      link.busyUntilMs = Math.max(link.busyUntilMs, nowMs) + bytes / bytesPerMs;
       atMs += link.busyUntilMs - nowMs;
-      this.counts.delayedBySlowLink += 1;
+      if (link.bytesPerMs > 0) this.counts.delayedBySlowLink += 1;
     }
     if (this.#random.chance(weather.reorder)) {
       this.counts.reordered += 1;

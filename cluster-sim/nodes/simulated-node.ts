@@ -34,6 +34,8 @@ export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
 export type CrashKind = 'process' | 'power';
 
 const directory = '/data';
+/** Behind the header block of a segment. */
+const groupsFrom = 8192;
 /** How long a supervisor waits before it starts a process that ended by itself. */
 const supervisorMs = 1000;
 
@@ -57,6 +59,9 @@ export class SimulatedNode {
   /** Where the newest synced write to the log began. */
   lastLogSync: { readonly path: string; readonly position: number } | undefined;
   readonly #cluster: Surroundings;
+  /** Where a group of the log should have been that was written somewhere else, until two more are there. */
+  #astray: { readonly path: string; later: number } | undefined;
+  #misdirect: number | undefined;
   #lastLogWrite: { readonly path: string; readonly position: number } | undefined;
   #life = 0;
   #writesPending = 0;
@@ -117,7 +122,17 @@ export class SimulatedNode {
     if (kind === 'power') this.disk.powerLoss();
     else this.disk.processCrash();
     this.#cluster.note(this.id, kind === 'power' ? 'power loss' : 'crash');
+    if (this.#astray !== undefined) return this.refusedToServe();
     this.startAfter(downMs);
+  }
+
+  /**
+   * The next write to the log goes to an earlier place of the same file. A group behind it makes that damage for all to
+   * see; before there is one, a restart would take it for a torn write, as would anyone with this disk alone: should the
+   * process end by then, the node counts as lost.
+   */
+  misdirectNextWrite(pick: number): void {
+    this.#misdirect = pick;
   }
 
   /** A clean stop and a start. */
@@ -149,6 +164,8 @@ export class SimulatedNode {
     this.disk.wipe();
     this.stores.remove(directory);
     this.lastLogSync = undefined;
+    this.#astray = undefined;
+    this.#misdirect = undefined;
     this.nextFaults.clear();
     this.#cluster.checker.nodeLost(this.id);
     if (!keepsIdentity) this.replicaId += 100;
@@ -333,6 +350,7 @@ export class SimulatedNode {
     const { world, plan } = this.#cluster;
     if (kind === 'write') {
       this.#writesPending += 1;
+      this.#noteLaterWrite(operation.path);
       this.#lastLogWrite = { path: operation.path, position: operation.position };
     }
     const fault = this.nextFaults.get(kind);
@@ -358,7 +376,24 @@ export class SimulatedNode {
     }
     if (fault === undefined && this.hangsUntilMs > world.nowMs)
       return { kind: 'delay', delayMs: this.hangsUntilMs - world.nowMs };
-    return fault;
+    return fault ?? (kind === 'write' ? this.#misdirected(operation) : undefined);
+  }
+
+  #misdirected({ path, position }: DiskOperation): DiskFault | undefined {
+    if (this.#misdirect === undefined || !path.endsWith('.wal') || position <= groupsFrom) return undefined;
+    const landsAt = groupsFrom + (this.#misdirect % (position - groupsFrom));
+    this.#misdirect = undefined;
+    this.#astray = { path, later: 0 };
+    this.#cluster.count('misdirected writes');
+    this.#cluster.note(this.id, `disk: a write to ${path} at ${position} goes to ${landsAt}`);
+    return { kind: 'misdirect', position: landsAt };
+  }
+
+  /** The log writes no group before the last one is synced: with the second one, the first behind the hole is there. */
+  #noteLaterWrite(path: string): void {
+    if (this.#astray?.path !== path) return;
+    this.#astray.later += 1;
+    if (this.#astray.later === 2) this.#astray = undefined;
   }
 }
 

@@ -28,8 +28,10 @@ const everySwarm = [
   'log truncations',
   'messages duplicated',
   'messages lost',
+  'messages queuedForBandwidth',
   'messages reordered',
   'messages replayed',
+  'misdirected writes',
   'nodes replaced',
   'partial partitions',
   'pauses',
@@ -67,7 +69,6 @@ export const coverageSeedsMin = 30;
 export const notYet: readonly string[] = [
   'snapshots installed, bootstraps, object store faults, trims by archived LSN: not yet, they come with snapshots',
   'step-down of a leader whose own disk hangs or is full: not yet, replicas do not report storage faults to the core',
-  'bandwidth limits other than of slow links, misdirected writes: not drawn by any profile',
 ];
 
 export function missingCoverage(profile: Profile, counts: Readonly<Record<string, number>>): readonly string[] {

@@ -16,6 +16,11 @@ export class Sampler {
     this.#timeLine = timeLine;
   }
 
+  /** What the replicas are like at the end. */
+  end(): void {
+    if (this.#timeLine.isKept) this.#draw();
+  }
+
   run(): void {
     this.#cluster.world.after(everyMs, () => {
       this.#sample();
@@ -57,6 +62,7 @@ export class Sampler {
         role: record.running ? (record.isLeader ? 'leader' : 'follower') : 'down',
         term: record.term,
         last: record.lastLsn,
+        durable: record.durableLsn,
         commit: record.commit,
         applied: record.applied,
         persisted: record.persisted,

@@ -6,6 +6,7 @@ const detail = document.getElementById('detail');
 const scale = document.getElementById('scale');
 const partition = document.getElementById('partition');
 for (let id = 1; id <= data.partitions; id++) partition.add(new Option('p' + id, id));
+if (data.failedPartition) partition.value = String(data.failedPartition);
 const axisWidth = 70, clusterWidth = 240, nodeWidth = 330, clientsWidth = 420;
 const width = axisWidth + clusterWidth + data.nodes * nodeWidth + clientsWidth;
 const left = (nodeId) => nodeId <= 0 ? axisWidth : axisWidth + clusterWidth + (nodeId - 1) * nodeWidth;
@@ -57,13 +58,16 @@ function draw() {
     const x = left(nodeId) + 6 + (partitionId - 1) * 12;
     const color = colors[(partitionId - 1) % colors.length];
     let lastLabelY = -100;
-    for (const sample of inView(samples, (one) => one.atMs, fromMs - 1000, toMs)) {
+    let lastMs = Math.max(0, fromMs - 2000);
+    for (const sample of inView(samples, (one) => one.atMs, fromMs - 1000, toMs + 1000)) {
+      const sinceMs = Math.max(lastMs, sample.atMs - 1000);
+      lastMs = sample.atMs;
       const opacity = sample.role === 'leader' ? 1 : sample.role === 'follower' ? 0.25 : 0;
-      const text = 'p' + partitionId + ' on node ' + nodeId + ': ' + sample.role + ', term ' + sample.term + ', last entry ' + sample.last + ', commit ' + sample.commit + ', applied ' + sample.applied + ', persisted ' + sample.persisted;
-      parts.push('<rect data-text="' + text + '" x="' + x + '" y="' + y(sample.atMs - 1000) + '" width="9" height="' + (1000 * pxPerMs() + 0.5) + '" fill="' + (opacity ? color : '#c62828') + '" fill-opacity="' + (opacity || 0.5) + '"/>');
+      const text = 'p' + partitionId + ' on node ' + nodeId + ': ' + sample.role + ', term ' + sample.term + ', last entry ' + sample.last + ', durable ' + sample.durable + ', commit ' + sample.commit + ', applied ' + sample.applied + ', persisted ' + sample.persisted;
+      parts.push('<rect data-text="' + text + '" x="' + x + '" y="' + y(sinceMs) + '" width="9" height="' + ((sample.atMs - sinceMs) * pxPerMs() + 0.5) + '" fill="' + (opacity ? color : '#c62828') + '" fill-opacity="' + (opacity || 0.5) + '"/>');
       if (y(sample.atMs) - lastLabelY > 11 && (partition.value !== '0' || data.partitions === 1)) {
         lastLabelY = y(sample.atMs);
-        parts.push('<text class="lsn" data-text="' + text + '" x="' + (left(nodeId) + 46) + '" y="' + y(sample.atMs) + '">' + sample.last + '/' + sample.commit + '/' + sample.applied + '/' + sample.persisted + '</text>');
+        parts.push('<text class="lsn" data-text="' + text + '" x="' + (left(nodeId) + 46) + '" y="' + y(sample.atMs) + '">' + sample.last + '/' + sample.durable + '/' + sample.commit + '/' + sample.applied + '/' + sample.persisted + '</text>');
       }
     }
   }

@@ -7,6 +7,10 @@ h1 { font-size: 16px; margin: 0; }
 header p { margin: 3px 0; }
 .outcome { white-space: pre-wrap; max-height: 9em; overflow: auto; font-family: ui-monospace, monospace; font-size: 12px; padding: 4px 6px; background: #fdecea; border-left: 4px solid #c62828; }
 .outcome.passed { background: #e9f6ec; border-color: #2e7d32; }
+.meaning { font-weight: 600; }
+table { font: 12px ui-monospace, monospace; display: block; max-height: 45vh; overflow: auto; }
+td { padding: 0 8px; white-space: nowrap; }
+pre { max-height: 40vh; overflow: auto; font-size: 12px; }
 .facts { color: #58606e; }
 nav { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; }
 nav input[type=range] { width: 160px; vertical-align: middle; }

@@ -15,6 +15,7 @@ export interface WatermarkSample {
   readonly role: 'leader' | 'follower' | 'down';
   readonly term: number;
   readonly last: number;
+  readonly durable: number;
   readonly commit: number;
   readonly applied: number;
   readonly persisted: number;

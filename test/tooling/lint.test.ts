@@ -45,6 +45,19 @@ const cases: readonly { readonly file: string; readonly code: string; readonly r
   },
   { file: 'src/base/path.ts', code: "export { join } from 'node:path';", rule: 'no-restricted-imports' },
   { file: 'cluster-sim/random.ts', code: 'export const a = Math.random();', rule: 'no-restricted-properties' },
+  {
+    file: 'cluster-sim/nodes/timer.ts',
+    code: 'export const a = setTimeout(() => {}, 1);',
+    rule: 'no-restricted-globals',
+  },
+  { file: 'cluster-sim/clients/date.ts', code: 'export const a = new Date();', rule: 'no-restricted-syntax' },
+  { file: 'cluster-sim/faults/fs.ts', code: "export { openSync } from 'node:fs';", rule: 'no-restricted-imports' },
+  {
+    file: 'cluster-sim/checkers/thread.ts',
+    code: "export { Worker } from 'node:worker_threads';",
+    rule: 'no-restricted-imports',
+  },
+  { file: 'cluster-sim/cli/clock.ts', code: 'export const a = performance.now();', rule: undefined },
   // Where ports meet adapters, anything goes.
   { file: 'src/server/clock.ts', code: 'export const a = Date.now();', rule: undefined },
   { file: 'src/server/fs.ts', code: "export { openSync } from 'node:fs';", rule: undefined },
