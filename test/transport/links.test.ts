@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LogboomError } from '../../src/base/errors.js';
 import { asNodeId, asPartitionId } from '../../src/base/ids.js';
-import { appendOf, connectAll, heartbeat, isConnected, roundsOf, startNode, statusOf, until } from './support/nodes.js';
+import { appendOf, connectAll, heartbeat, isConnected, startNode, statusOf, until } from './support/nodes.js';
 
 const p1 = asPartitionId(1);
 

@@ -18,6 +18,8 @@ export class IncomingMessages {
   /** Frames of the last chunk, while the one before them is being delivered. */
   #pending: Frame[] = [];
   #isDelivering = false;
+  /** After a malformed frame, nothing that follows means anything. */
+  #isBroken = false;
 
   constructor(
     parts: LinkParts,
@@ -81,6 +83,7 @@ export class IncomingMessages {
 
   /** A stream with a malformed frame cannot be read any further; the peer connects again. */
   #guard(work: () => void): void {
+    if (this.#isBroken) return;
     try {
       work();
     } catch (error) {
@@ -88,8 +91,8 @@ export class IncomingMessages {
       const { logger, crc32 } = this.#parts.environment;
       const { nodeId } = this.#hello;
       logger.warn('received malformed bytes from a node', { node: nodeId, fault: error.fault, detail: error.message });
+      this.#isBroken = true;
       this.#pending = [];
-      this.#stream.removeAllListeners('data');
       if (this.#stream.closed || this.#stream.destroyed) return;
       writeFrames(this.#stream, [encodeFrame(crc32, FrameKind.error, encodeError(linkFailure(error, 'unknown')))]);
       this.#stream.end(() => this.close());
