@@ -2,6 +2,7 @@
  * Benchmarks of one node: `npm run bench -- [WORKLOAD...] [--seconds N] [--repeat N] [--json FILE] [--directory DIR]
  * [--list] [--check]`. Client in this process, server in another, fsync before every acknowledgement.
  */
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -57,6 +58,8 @@ async function runAll(chosen: readonly Workload[], options: RunOptions): Promise
     const machine: MachineFigures[] = [];
     for (let run = 1; run <= options.repeat; run += 1) {
       process.stderr.write(`${workload.name} (${run} of ${options.repeat}) ... `);
+      // What the workload before left in the page cache would be written during this one.
+      execFileSync('sync');
       machine.push(await measureMachine(options.directory));
       runs.push(await runOnce(workload, payloads, options));
       process.stderr.write('done\n');
