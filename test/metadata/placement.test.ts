@@ -279,7 +279,8 @@ describe('moves', () => {
           state = after(state, move, true);
           expect(healthyMajority(state, nodes, move.partitionId), 'and still can').toBe(true);
           const now = potential(state, nodes, factor);
-          if (move.reason !== 'preferred-leader') expect(isLower(now, before), `${before} to ${now}`).toBe(true);
+          if (move.reason !== 'preferred-leader')
+            expect(isLower(now, before), `${before.join()} to ${now.join()}`).toBe(true);
           before = now;
         }
         expectGoodEnough(state, nodes, factor);
