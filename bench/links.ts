@@ -58,6 +58,7 @@ async function receive(): Promise<void> {
   const server = createServer((socket) => socket.on('data', (chunk) => (taken.bytes += chunk.length)));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   process.on('message', () => process.send?.({ ...taken, cpuMs: cpuMs() } satisfies Report));
+  process.on('disconnect', () => process.exit());
   process.send?.({ links: address.port, tcp: (server.address() as { port: number }).port });
 }
 

@@ -50,7 +50,7 @@ export const defaultLinkOptions: LinkOptions = {
   queueBytesMax: 32 * mebibyte,
   frameBytesTarget: mebibyte,
   frameBytesMax: 64 * mebibyte,
-  writeAheadBytes: 2 * mebibyte,
+  writeAheadBytes: 4 * mebibyte,
   streamWindowBytes: 8 * mebibyte,
   sessionWindowBytes: 16 * mebibyte,
   connectTimeoutMs: 3000,
