@@ -46,18 +46,16 @@ const command: fc.Arbitrary<MetadataCommand> = fc.oneof(
       requestId: fc.nat({ max: 30 }),
       // Replaced by the one there is, mostly; see `run`.
       expectedVersion: fc.constantFrom(0, 0, 0, 3),
-      desired: fc
-        .shuffledSubarray([1, 2, 3, 4, 5], { minLength: 2, maxLength: 4 })
-        .chain((ids) =>
-          fc.tuple(
-            ...ids.map((id) =>
-              fc.record({
-                nodeId: fc.constant(id),
-                role: fc.constantFrom('voter', 'voter', 'voter', 'voter', 'voter', 'learner'),
-              }),
-            ),
+      desired: fc.shuffledSubarray([1, 2, 3, 4, 5], { minLength: 2, maxLength: 4 }).chain((ids) =>
+        fc.tuple(
+          ...ids.map((id) =>
+            fc.record({
+              nodeId: fc.constant(id),
+              role: fc.constantFrom('voter', 'voter', 'voter', 'voter', 'voter', 'learner'),
+            }),
           ),
-        ) as fc.Arbitrary<{ nodeId: number; role: 'voter' | 'learner' }[]>,
+        ),
+      ),
     }),
   },
   fc.record({ type: fc.constant('replace-replica' as const), partitionId, replicaId }),
