@@ -107,10 +107,12 @@ export class Ending {
       // The rest stays broken: gone, or there and cut off, which is worse.
       if (cluster.random('ending').chance(0.5)) node.crash('process', undefined);
       node.keptDown ??= node.state === 'down' ? 'kept down at the end' : undefined;
-      for (const other of healed) {
-        network.cut(node.id, other.id);
-        network.cut(other.id, node.id);
-      }
+      network.cut(
+        healed.flatMap((other) => [
+          { from: node.id, to: other.id },
+          { from: other.id, to: node.id },
+        ]),
+      );
     }
     for (const node of healed) this.#healNode(node);
   }

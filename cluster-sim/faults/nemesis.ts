@@ -75,9 +75,9 @@ export class Nemesis {
   #cutOff(nodeId: number, forMs: number, why: string): void {
     const { world, network, nodes } = this.#cluster;
     const cuts = cutsOf('isolate', [nodeId, ...nodes.map(({ id }) => id).filter((id) => id !== nodeId)]);
-    for (const { from, to } of cuts) network.cut(from, to);
+    const mend = network.cut(cuts);
     this.#cluster.note(nodeId, why);
-    world.after(forMs, () => cuts.forEach(({ from, to }) => network.mend(from, to)));
+    world.after(forMs, mend);
   }
 
   /** Nothing new happens from here on; what is under way is healed by the caller. */
@@ -92,10 +92,10 @@ export class Nemesis {
     switch (action.kind) {
       case 'cut': {
         const cuts = cutsOf(action.topology, action.order);
-        for (const { from, to } of cuts) network.cut(from, to);
+        const mend = network.cut(cuts);
         this.#did(action, 0, `network: ${action.topology} of ${action.order.join(' ')} for ${action.forMs} ms`);
         cluster.count(action.topology === 'isolate' ? 'isolations' : 'partial partitions');
-        world.after(action.forMs, () => cuts.forEach(({ from, to }) => network.mend(from, to)));
+        world.after(action.forMs, mend);
         return;
       }
       case 'slow-link':

@@ -1,6 +1,7 @@
 /** Links between nodes, one a direction, each with its own faults. Bytes go in, bytes come out: later, twice, or never. */
 import type { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
+import type { CutLink } from './topologies.js';
 
 /** Odds are per message. */
 export interface NetworkWeather {
@@ -78,6 +79,7 @@ export class Network {
   readonly #world: World;
   readonly #random: RandomStream;
   readonly #links = new Map<number, Link>();
+  #healings = 0;
 
   constructor(world: World, random: RandomStream, weather: NetworkWeather) {
     this.#world = world;
@@ -107,14 +109,14 @@ export class Network {
     }
   }
 
-  /** Cuts one direction; each cut is to be mended once. */
-  cut(from: number, to: number): void {
-    this.#link(from, to).cuts += 1;
-  }
-
-  mend(from: number, to: number): void {
-    const link = this.#link(from, to);
-    link.cuts = Math.max(0, link.cuts - 1);
+  /** Cuts directions until the answered function is called, once. Healing mends them, too; calling it then does nothing. */
+  cut(cuts: readonly CutLink[]): () => void {
+    const links = cuts.map(({ from, to }) => this.#link(from, to));
+    const healings = this.#healings;
+    for (const link of links) link.cuts += 1;
+    return () => {
+      if (healings === this.#healings) for (const link of links) link.cuts -= 1;
+    };
   }
 
   slow(from: number, to: number, extraLatencyMs: number, bytesPerMs: number): void {
@@ -128,6 +130,7 @@ export class Network {
   /** All faults end; what is under way still arrives. */
   heal(): void {
     this.weather = fairWeather;
+    this.#healings += 1;
     const healed = { cuts: 0, extraLatencyMs: 0, bytesPerMs: 0, busyUntilMs: 0, lastDeliveryMs: 0 };
     for (const link of this.#links.values()) Object.assign(link, healed);
   }

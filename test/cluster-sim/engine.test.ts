@@ -86,10 +86,25 @@ test('links keep their order in fair weather, and carry nothing while they are c
     const seen: number[] = [];
     for (let number = 0; number < 100; number += 1)
       world.at(number / 10, () => network.send(1, 2, 10, () => seen.push(number)));
-    world.at(20, () => network.cut(1, 2));
+    world.at(20, () => network.cut([{ from: 1, to: 2 }]));
     world.at(21, () => network.send(1, 2, 10, () => seen.push(-1)));
     world.run(100);
     expect(seen).toEqual(Array.from({ length: 100 }, (_, number) => number));
+  }));
+
+test('a cut that was healed takes back no later one when its time is over', () =>
+  inMacrotask(() => {
+    const world = new World();
+    const network = new Network(world, new RandomStream(3, 'network'), fairWeather);
+    const link = { from: 1, to: 2 };
+    const mendFirst = network.cut([link]);
+    network.heal();
+    expect(network.isCut(1, 2)).toBe(false);
+    const mendSecond = network.cut([link]);
+    mendFirst();
+    expect(network.isCut(1, 2)).toBe(true);
+    mendSecond();
+    expect(network.isCut(1, 2)).toBe(false);
   }));
 
 test('topologies cut what their names say', () => {
