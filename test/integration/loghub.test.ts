@@ -101,23 +101,28 @@ test.skipIf(files.length === 0)(
       (await client.streams.get('large').catch(() => undefined))?.nextSeq ?? 0;
     let kills = 0;
     const cuts: number[] = [];
-    for (; kills < 3; kills++) {
+    /** Starts the command, and answers when it has got somewhere: before, it gives up soon on a server that is not there. */
+    const appendUnderWay = async (): Promise<ReturnType<typeof command>> => {
       const before = await stored();
       const appending = command(host, append);
       const deadlineMs = Date.now() + 30_000;
       while ((await stored()) === before && Date.now() < deadlineMs)
         await new Promise((resolve) => setTimeout(resolve, 5));
       await new Promise((resolve) => setTimeout(resolve, random.between(0, 100)));
+      return appending;
+    };
+    for (; kills < 3; kills++) {
+      const appending = await appendUnderWay();
       appending.kill();
       await appending.finished;
       cuts.push(await stored());
     }
     // The server goes as well, under an append that lives on.
-    const surviving = command(host, append);
-    await new Promise((resolve) => setTimeout(resolve, random.between(300, 800)));
+    const surviving = await appendUnderWay();
     await host.process.kill();
     await host.start();
-    expect((await surviving.finished).code).toBe(0);
+    const survived = await surviving.finished;
+    expect(survived.code, survived.stderr).toBe(0);
     const read = await run(host, 'read', 'large', '--output', 'raw');
     expect(read.equals(content)).toBe(true);
     console.log(
