@@ -39,6 +39,8 @@ export function readFirstFrame(stream: Http2Stream, assembler: FrameAssembler): 
   return new Promise((resolve, reject) => {
     const finish = (work: () => void): void => {
       stream.off('data', onData);
+      stream.off('end', onEnd);
+      stream.off('close', onEnd);
       stream.resume();
       work();
     };
@@ -50,8 +52,8 @@ export function readFirstFrame(stream: Http2Stream, assembler: FrameAssembler): 
         finish(() => reject(error instanceof Error ? error : new Error(String(error))));
       }
     };
-    stream.on('data', onData);
     const onEnd = (): void => reject(new LinkFormatError('truncated', 'the stream ended without a whole frame'));
+    stream.on('data', onData);
     stream.once('end', onEnd);
     stream.once('close', onEnd);
   });
@@ -63,6 +65,7 @@ export class FrameReader {
   #frames: Frame[] = [];
   #failure: Error | undefined;
   #hasEnded = false;
+  #isDiscarding = false;
   #wake: (() => void) | undefined;
 
   constructor(stream: Http2Stream, assembler: FrameAssembler) {
@@ -88,16 +91,22 @@ export class FrameReader {
     }
   }
 
-  /** Ends the reading; what still comes is thrown away, so that the stream can end. */
+  /** Ends the reading. */
   fail(error: Error): void {
     this.#failure ??= error;
-    this.#frames = [];
+    this.discard();
     this.#wake?.();
+  }
+
+  /** What still comes is thrown away, so that the stream can end. Nothing may be asked for afterwards. */
+  discard(): void {
+    this.#isDiscarding = true;
+    this.#frames = [];
     this.#stream.resume();
   }
 
   #take(assembler: FrameAssembler, chunk: Buffer): void {
-    if (this.#failure !== undefined) return;
+    if (this.#isDiscarding) return;
     try {
       this.#frames.push(...assembler.push(chunk));
     } catch (error) {

@@ -44,7 +44,10 @@ export class IncomingCall {
         : this.#parts.environment.clock.setTimer(timeoutMs, () =>
             this.cancel(new LogboomError('DEADLINE_EXCEEDED', `${this.#name} was to end within ${timeoutMs} ms`)),
           );
-    const onGone = (): void => this.cancel(new LogboomError('CANCELLED', `the caller of ${this.#name} gave up`));
+    const onGone = (): void => {
+      // The caller of a call that is over ends its half as well.
+      if (!this.#isFinished) this.cancel(new LogboomError('CANCELLED', `the caller of ${this.#name} gave up`));
+    };
     this.#stream.once('end', onGone);
     this.#stream.once('close', onGone);
     try {

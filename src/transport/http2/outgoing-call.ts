@@ -62,7 +62,7 @@ export async function* callMany(
   } finally {
     stopWatching();
     stream.end();
-    reader.fail(cancelled(call.method));
+    reader.discard();
   }
 }
 
