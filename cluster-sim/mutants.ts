@@ -5,7 +5,7 @@ export const simulationMutants = {
   'store-keeps-own-log':
     'a database opens with what its own log replays, damaged in the middle, instead of its last flush',
   'trim-to-applied': 'the log is trimmed to the applied LSN instead of the persisted one',
-  'torn-tail-is-data': 'the intact frames of a torn commit group count',
+  'torn-tail-is-data': 'the frames of a torn commit group count, an entry that is there in part among them',
   'damage-is-cut-away': 'damage in the middle of the log is cut away as if it were a torn tail',
   'failed-sync-ignored': 'a failed fsync counts as a successful one',
   'producers-forgotten-on-restart':

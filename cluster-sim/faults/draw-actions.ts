@@ -146,7 +146,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
   swarm: ['flush'],
   lease: ['cut', 'transfer-leader'],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
-  churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe'],
+  churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };
 
 /** Kinds that are rare in any seed: each costs a replacement, or the whole cluster. */

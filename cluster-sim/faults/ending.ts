@@ -123,7 +123,8 @@ export class Ending {
     node.hangsUntilMs = 0;
     node.disk.slowness = 1;
     node.disk.capacityBytes = Number.POSITIVE_INFINITY;
-    Object.assign(node.stores.faults, { writeFailuresPerMille: 0, flushFailuresPerMille: 0 });
+    const { writeMsMax } = this.#parts.cluster.plan.stores;
+    Object.assign(node.stores.faults, { writeFailuresPerMille: 0, flushFailuresPerMille: 0, writeMsMax });
     node.clock.setDrift(0);
     // An operation that still hangs would do so for as long as the fault was to last.
     if (node.state === 'starting' || node.state === 'stopping') node.crash('process', undefined);

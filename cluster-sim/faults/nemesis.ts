@@ -11,6 +11,7 @@ import { rotLog, rotStore } from './rot.js';
 import { drawVoterChange } from './voter-changes.js';
 
 const kibibyte = 1024;
+const stallMs = 4000;
 /** A node whose data has rotted is replaced after this time, whether it has noticed or not. */
 const replaceRottenMs = 30_000;
 
@@ -50,6 +51,7 @@ export class Nemesis {
     while (!this.#ended) {
       const { partition, node } = await this.#cluster.nextElection();
       if (this.#ended || !random.chance(0.5)) continue;
+      if (random.chance(0.5)) this.#stallStores(random.pick(this.#cluster.nodes.filter(({ id }) => id !== node)));
       await world.sleep(random.exponential(1));
       this.#changeVoters({ partition, pick: random.nextUint32() });
       if (!random.chance(0.4)) continue;
@@ -57,6 +59,15 @@ export class Nemesis {
       this.#cutOff(node, random.between(1000, 4000), 'cut off after its election');
       this.#cluster.count('leaders cut off after their election');
     }
+  }
+
+  /** Writes to the node's databases take seconds, as in a compaction that they wait for: it applies long after it commits. */
+  #stallStores(node: SimulatedNode): void {
+    const { world, plan } = this.#cluster;
+    node.stores.faults.writeMsMax = stallMs;
+    this.#cluster.count('stalled stores');
+    this.#cluster.note(node.id, 'writes to stores stall');
+    world.after(2 * stallMs, () => (node.stores.faults.writeMsMax = plan.stores.writeMsMax));
   }
 
   /** Again and again, for long enough that the others elect another leader while this one may still hold its lease. */

@@ -99,7 +99,7 @@ interface TornGroup {
   readonly id: SegmentId;
 }
 
-/** Writes the end of a group behind the frames of it that are intact. */
+/** Writes the end of a group behind its frames: those that are intact, and an entry that is there in part. */
 function endTornGroup(disk: SimulatedDisk, { path, content, offset, number, id }: TornGroup): void {
   const frames: Buffer[] = [];
   let at = offset;
@@ -109,9 +109,33 @@ function endTornGroup(disk: SimulatedDisk, { path, content, offset, number, id }
     frames.push(content.subarray(at, frame.endOffset));
     at = frame.endOffset;
   }
+  const torn = takeTornEntry(content, at, { number, id });
+  if (torn !== undefined) {
+    frames.push(torn);
+    at += torn.length;
+  }
   if (frames.length === 0) return;
   encodeGroupEnd(frames, { id, number, bytes: at - offset }).copy(content, at);
   disk.putFile(path, content);
+}
+
+/** An entry of the group whose header was written and whose body was not, or not all of it; its checksum is made to fit. */
+function takeTornEntry(
+  content: Buffer,
+  offset: number,
+  { number, id }: { readonly number: number; readonly id: SegmentId },
+): Buffer | undefined {
+  if (offset + frameHeaderBytes > content.length) return undefined;
+  const isOfGroup =
+    content.readUInt8(offset + 8) === FrameType.entry &&
+    content.readUInt32LE(offset + 16) === number &&
+    content.readUInt32LE(offset + 20) === id.tag;
+  const bodyEnd = offset + frameHeaderBytes + content.readUInt32LE(offset + 4);
+  const endOffset = (bodyEnd + 7) & ~7;
+  if (!isOfGroup || endOffset + groupEndBytes > content.length) return undefined;
+  content.fill(0, bodyEnd, endOffset);
+  content.writeUInt32LE(crc32(content.subarray(offset + 4, bodyEnd), id.seed), offset);
+  return content.subarray(offset, endOffset);
 }
 
 /** As `GroupEncoder.end` writes it; the layout is drawn in src/wal/frame.ts. */

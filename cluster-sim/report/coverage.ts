@@ -59,7 +59,15 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   swarm: everySwarm,
   lease: ['appends acknowledged', 'elections', 'network cuts', 'reads of leaders after elections'],
   single: ['appends acknowledged', 'trims', 'crashes', 'power losses', 'stores reopened', 'flushes'],
-  churn: ['configuration changes', 'leadership transfers', 'wiped disks', 'nodes replaced', 'crashes', 'elections'],
+  churn: [
+    'configuration changes',
+    'leadership transfers',
+    'wiped disks',
+    'nodes replaced',
+    'crashes',
+    'elections',
+    'stalled stores',
+  ],
 };
 
 /** Ranges of fewer seeds are too small to have met everything. */
