@@ -34,7 +34,7 @@ export const defaultWalOptions: WalOptions = {
   segmentBytes: 64 * mebibyte,
   maxGroupBytes: 4 * mebibyte,
   maxPendingBytes: 32 * mebibyte,
-  recentEntriesCacheBytes: 64 * mebibyte,
+  recentEntriesCacheBytes: 16 * mebibyte,
   loadedEntriesCacheBytes: 32 * mebibyte,
   positionBytesMax: 32 * mebibyte,
   spareSegments: 2,

@@ -168,7 +168,7 @@ export const settings = {
       description: 'Size of a segment file of the write-ahead log. The largest batch must fit into half of it.',
     }),
     cacheBytes: bytes({
-      default: 48 * mib,
+      default: 16 * mib,
       min: mib,
       max: 16 * gib,
       description: 'Recent entries kept in memory, of all partitions together.',
