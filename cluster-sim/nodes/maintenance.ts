@@ -1,5 +1,6 @@
 /** What a node does by itself: the leader proposes retention, and every replica deletes what nothing points to any more. */
 import { encodeCommand, nextPhysicalDeletion, retentionCommand } from '../../src/streams/index.js';
+import { isLogboomError } from '../../src/base/errors.js';
 import type { Clock } from '../../src/base/ports/clock.js';
 import type { Manager, Surroundings } from './surroundings.js';
 
@@ -11,8 +12,12 @@ export function runMaintenance(clock: Clock, manager: Manager, cluster: Surround
       try {
         if (replica.isLeader) await proposeRetention(clock, replica, cluster);
         await deletePhysically(replica, cluster);
-      } catch {
-        // The store is being reopened, or leadership is lost: the next round tries again.
+      } catch (error) {
+        // The store is being reopened, or leadership is lost: the next round tries again. Anything else is a bug.
+        if (isLogboomError(error)) continue;
+        const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        cluster.verdict.broken('assertion', `maintenance of partition ${replica.partitionId}: ${what}`);
+        return;
       }
     }
   };
