@@ -3,6 +3,7 @@ import { LogboomError } from '../base/errors.js';
 import type { Lsn } from '../base/ids.js';
 import type { Random } from '../base/ports/random.js';
 import type { ConfirmedRead, Refusal, RequestResult } from '../raft/types.js';
+import { notReadable } from './refusals.js';
 
 interface Batch {
   readonly context: number;
@@ -26,6 +27,8 @@ export interface LinearizableReadsParts {
   /** No answer to this request is waited for any more. */
   readonly forget: (context: number) => void;
   readonly appliedLsn: () => Lsn;
+  /** Why nothing more is applied for now. */
+  readonly heldUp: () => LogboomError | undefined;
   readonly refused: (refusal: Refusal) => LogboomError;
   readonly notLeader: () => LogboomError;
 }
@@ -51,7 +54,8 @@ export class LinearizableReads {
   /**
    * Resolves when what was acknowledged before the call is readable.
    *
-   * @throws LogboomError QUEUE_FULL; NOT_LEADER when nobody can confirm it now; CANCELLED
+   * @throws LogboomError QUEUE_FULL; NOT_LEADER when nobody can confirm it now; STATE_STORE_FAILED when what was
+   * acknowledged cannot be applied here now; CANCELLED
    */
   wait(signal?: AbortSignal): Promise<void> {
     const joined = this.#join();
@@ -79,11 +83,14 @@ export class LinearizableReads {
     this.applied();
   }
 
-  /** The applied LSN moved. */
+  /** The applied LSN moved, or will not for some time. */
   applied(): void {
     const appliedLsn = this.#parts.appliedLsn();
-    for (const batch of this.#batches.values()) {
-      if (batch.confirmedLsn !== undefined && batch.confirmedLsn <= appliedLsn) this.#take(batch.context)?.resolve();
+    const heldUp = this.#parts.heldUp();
+    for (const { context, confirmedLsn } of this.#batches.values()) {
+      if (confirmedLsn === undefined) continue;
+      if (confirmedLsn <= appliedLsn) this.#take(context)?.resolve();
+      else if (heldUp !== undefined) this.#take(context)?.reject(notReadable(heldUp));
     }
   }
 

@@ -194,7 +194,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#ticker?.cancel();
     const failures: unknown[] = [];
     const attempt = (work: () => Promise<void>): Promise<void> => work().catch((error) => void failures.push(error));
-    // At once, but not waited for: a flush that failed ends when its replica gives up reopening the store.
+    // At once, but not waited for before the replicas, whose applies may wait for what it flushes.
     const flushed = attempt(() => this.#flushScheduler.stop());
     for (const replica of this.replicas) await attempt(() => replica.stop());
     await flushed;

@@ -19,6 +19,14 @@ export function notApplied(cause: LogboomError): LogboomError {
   });
 }
 
+/** It is acknowledged, elsewhere or before this replica was started, and `cause` holds up the state store. */
+export function notReadable(cause: LogboomError): LogboomError {
+  return new LogboomError('STATE_STORE_FAILED', `this replica cannot show what was appended: ${cause.message}`, {
+    facts: cause.facts,
+    ...(cause.retryAfterMs === undefined ? {} : { retryAfterMs: cause.retryAfterMs }),
+  });
+}
+
 export function shuttingDown(): LogboomError {
   return new LogboomError('SHUTTING_DOWN', 'the node is stopping; send again to another one, or later', {
     retryAfterMs: 500,

@@ -1,7 +1,7 @@
 /** One replica put together: consensus core, log, processor, state store. */
 import { assert } from '../base/assert.js';
 import { isLogboomError, type LogboomError } from '../base/errors.js';
-import type { Lsn, NodeId, PartitionId, ReplicaId } from '../base/ids.js';
+import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
 import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
@@ -126,6 +126,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       request: (context) => this.#request(() => this.#core.readIndex(context)),
       forget: (context) => this.#core.forgetRead(context),
       appliedLsn: () => this.#readableLsn,
+      heldUp: () => this.#processor.heldUp,
       refused: (refusal) => refused(this.partitionId, refusal),
       notLeader: () => notLeader(this.partitionId, this.#leadership.leader),
     });
@@ -248,7 +249,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     // An empty entry is no command: it has no result to wait for.
     assert(command.length > 0, () => `an empty command for partition ${this.partitionId}`);
     this.#throwIfNotTaking();
-    const refusedBy = this.#processor.heldUp ?? this.#host.appendsRefused();
+    // What holds up this node is no reason not to append where the leader is.
+    const leadsElsewhere = !this.isLeader && this.leader !== 0;
+    const refusedBy = leadsElsewhere ? undefined : (this.#processor.heldUp ?? this.#host.appendsRefused());
     if (refusedBy !== undefined) throw refusedBy;
     this.#proposals.admit(command.length);
     const startedMs = this.#environment.clock.monotonicMs();
@@ -342,7 +345,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     try {
       return await store.flush();
     } catch (error) {
-      if (isLogboomError(error, 'STATE_STORE_FAILED')) await this.#processor.reopenStore(store, error);
+      // Not waited for: it may take as long as the disk is full, and whoever flushes has other stores to see to.
+      if (isLogboomError(error, 'STATE_STORE_FAILED')) void this.#processor.reopenStore(store, error);
       else this.fail(error);
       throw error;
     }
@@ -530,7 +534,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /**
    * Those who wait for what cannot be applied would wait for as long as the disk is full: appends are told that their
-   * outcome is open, and reads of a group of one get what was acknowledged so far.
+   * outcome is open, and reads get what was acknowledged so far, or have to go to another replica.
    */
   #onHeldUp(error: LogboomError): void {
     this.#proposals.rejectAll(notApplied(error));
@@ -538,13 +542,17 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   /**
-   * What reads need not wait for any more. While committed entries cannot be applied, that is everything in a group of
-   * one: its only voter acknowledges nothing before it is applied here. In a larger group another leader may have.
+   * What reads need not wait for any more. While committed entries cannot be applied, that is everything for the only
+   * member of a group: it has acknowledged, and shown, nothing of its term that is not applied. What another leader,
+   * or this one before it was started again, has put there may have been acknowledged.
    */
   get #readableLsn(): Lsn {
     const { applied, commit } = this.#watermarks;
-    const showsAllAcknowledged = this.#processor.heldUp !== undefined && this.isAlone && applied >= this.replayed.to;
-    return showsAllAcknowledged ? commit : applied;
+    if (this.#processor.heldUp === undefined || applied === commit) return applied;
+    const { role, term } = this.#leadership;
+    const isOnlyMember = this.isAlone && membersOf(this.#confHistory.latest).length === 1;
+    const isOfThisTerm = role === 'leader' && this.#log.termAt(asLsn(applied + 1)) === term;
+    return isOnlyMember && isOfThisTerm ? commit : applied;
   }
 
   #settleCaughtUp(): void {

@@ -24,6 +24,7 @@ function setUp(answer: RequestResult | Error = { ok: true }, { readersMax = 100,
       return answer;
     },
     forget: (context) => void forgotten.push(context),
+    heldUp: () => undefined,
     appliedLsn: () => asLsn(state.applied),
     refused: (refusal) => refused(asPartitionId(1), refusal),
     notLeader: () => new LogboomError('NOT_LEADER', 'another replica leads'),
