@@ -1,7 +1,14 @@
 /** The invariants of consensus and storage, checked as things happen; each check costs a constant time, or nearly so. */
 import { crc32 } from 'node:zlib';
 import type { ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
-import { EntryKind, type ConfState, type Entry, type Message, type RaftOutput } from '../../src/raft/types.js';
+import {
+  EntryKind,
+  type ConfState,
+  type Entry,
+  type Message,
+  type RaftOutput,
+  type StorageFault,
+} from '../../src/raft/types.js';
 import { PartitionTruth } from './partition-truth.js';
 import { describeConfiguration, isQuorum, quorumsIntersect, sameConfiguration, votersOf } from './quorums.js';
 import { ReplicaRecord } from './replica-record.js';
@@ -15,6 +22,7 @@ export interface ClusterEvents {
   onConfiguration(record: ReplicaRecord, confState: ConfState): void;
   onStoreReopened(record: ReplicaRecord): void;
   onTrim(record: ReplicaRecord): void;
+  onLeadershipGivenUp(record: ReplicaRecord, fault: StorageFault): void;
   onPersisted(record: ReplicaRecord): void;
   /** The replica stopped; the node decides whether that is a broken invariant. */
   onFault(record: ReplicaRecord, error: Error): void;
@@ -260,6 +268,10 @@ class Observation implements ReplicaObserver {
     );
     record.applied = appliedLsn;
     this.#parts.events.onStoreReopened(record);
+  }
+
+  onLeadershipGivenUp(fault: StorageFault): void {
+    this.#parts.events.onLeadershipGivenUp(this.#record, fault);
   }
 
   onPersisted(persistedLsn: number): void {

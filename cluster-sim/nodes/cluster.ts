@@ -188,6 +188,8 @@ export class Cluster implements Surroundings {
         this.count('stores reopened');
         this.note(record.nodeId, `store of partition ${record.partitionId} reopened at ${record.applied}`);
       },
+      onLeadershipGivenUp: (_record, fault) =>
+        this.count(`leaders that stepped down for a disk that ${fault === 'hang' ? 'hung' : 'was full'}`),
       onTrim: () => this.count('trims'),
       onPersisted: () => this.count('flushes'),
       onFault: (record, error) => this.#onFault(record, error),

@@ -200,6 +200,7 @@ function withOverrides(observer: ReplicaObserver, overrides: Partial<ReplicaObse
     onConfChange: (lsn, term, confState) => observer.onConfChange(lsn, term, confState),
     onApplied: (appliedLsn, stateHash) => observer.onApplied(appliedLsn, stateHash),
     onStoreReopened: (appliedLsn) => observer.onStoreReopened(appliedLsn),
+    onLeadershipGivenUp: (fault) => observer.onLeadershipGivenUp(fault),
     onPersisted: (persistedLsn) => observer.onPersisted(persistedLsn),
     onTrimPoint: (trimPoint) => observer.onTrimPoint(trimPoint),
     onFault: (error) => observer.onFault(error),

@@ -1,5 +1,6 @@
 /** What a partition reports. */
 import type { PartitionId } from '../base/ids.js';
+import type { StorageFault } from '../raft/types.js';
 import { latencyBoundsSeconds, type Metrics } from '../base/ports/metrics.js';
 import type { ReplicaStatus } from './types.js';
 
@@ -7,6 +8,7 @@ export interface PartitionMetrics {
   groupApplied(entries: number, durationMs: number): void;
   storeReopened(): void;
   proposalApplied(durationMs: number): void;
+  leadershipGivenUp(reason: StorageFault): void;
   watermarks(status: ReplicaStatus): void;
 }
 
@@ -26,6 +28,10 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
   const reopened = metrics.counter('logboom_partition_store_reopened_total', 'State stores reopened after a failure.');
   const lsn = metrics.gauge('logboom_partition_lsn', 'LSNs of the replica on this node, by kind.');
   const leader = metrics.gauge('logboom_partition_leader', '1 when the replica on this node leads.');
+  const givenUp = metrics.counter(
+    'logboom_partition_leadership_given_up_total',
+    "Times the replica gave up leadership because its node's disk hung or was full, by reason.",
+  );
   const trimHeld = metrics.gauge(
     'logboom_partition_trim_held',
     '1 when something but the safe point holds trimming back.',
@@ -37,6 +43,7 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
     },
     storeReopened: () => reopened.add(1, labels),
     proposalApplied: (durationMs) => proposalSeconds.observe(durationMs / 1000),
+    leadershipGivenUp: (reason) => givenUp.add(1, { ...labels, reason }),
     watermarks: (status) => {
       lsn.set(status.durableLsn, { ...labels, kind: 'durable' });
       lsn.set(status.commitLsn, { ...labels, kind: 'commit' });

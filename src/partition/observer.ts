@@ -3,7 +3,7 @@
  * sets none. An observer changes nothing and does not throw.
  */
 import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
-import type { ConfState, HardState, LogReader, RaftOutput } from '../raft/types.js';
+import type { ConfState, HardState, LogReader, RaftOutput, StorageFault } from '../raft/types.js';
 import type { StateHash } from '../state-store/types.js';
 
 /** What a replica starts from. */
@@ -29,6 +29,8 @@ export interface ReplicaObserver {
   onApplied(appliedLsn: Lsn, stateHash: StateHash): void;
   /** The store failed and was opened again, at an LSN not above the one before. */
   onStoreReopened(appliedLsn: Lsn): void;
+  /** The replica led, and steps down because its node's disk hangs or is full. */
+  onLeadershipGivenUp(fault: StorageFault): void;
   onPersisted(persistedLsn: Lsn): void;
   onTrimPoint(trimPoint: Lsn): void;
   /** The replica has stopped for good. */

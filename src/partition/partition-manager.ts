@@ -14,6 +14,7 @@ import {
 } from '../state-store/index.js';
 import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
+import { DiskWatch } from './disk-watch.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import type { ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
@@ -79,6 +80,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #options: PartitionManagerOptions<Result, Machine>;
   readonly #wal: WriteAheadLog;
   readonly #flushScheduler: FlushScheduler;
+  readonly #diskWatch: DiskWatch;
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
   #ticker: Timer | undefined;
   #refusal: LogboomError | undefined;
@@ -95,6 +97,14 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#options = options;
     this.#wal = wal;
     this.#flushScheduler = flushScheduler;
+    const { electionTicks } = { ...defaultReplicaOptions, ...options.replica };
+    this.#diskWatch = new DiskWatch({
+      wal,
+      // As patient as followers are with a leader.
+      hangMs: electionTicks * this.#tickMs,
+      refusal: () => this.#refusal,
+      logger: environment.logger,
+    });
   }
 
   /**
@@ -217,6 +227,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       awaitRoom: () => this.#flushScheduler.awaitRoom(),
       nodesKnown: options.nodesKnown,
       appendsRefused: () => this.appendsRefused(),
+      storageFault: () => this.#diskWatch.fault,
       // What it had not flushed stays so: it must not count for the others.
       onFault: (partitionId) => this.#flushScheduler.remove(partitionId),
     };
@@ -301,9 +312,14 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     for (const { stopped } of this.replicas) if (stopped !== undefined) throw stopped;
   }
 
+  get #tickMs(): number {
+    return this.#options.tickMs ?? 100;
+  }
+
   #scheduleTick(): void {
-    this.#ticker = this.#environment.clock.setTimer(this.#options.tickMs ?? 100, () => {
+    this.#ticker = this.#environment.clock.setTimer(this.#tickMs, () => {
       if (this.#stopping !== undefined) return;
+      this.#diskWatch.tick();
       for (const replica of this.#replicas.values()) replica.tick();
       this.#ticks += 1;
       if (this.#ticks % sampleEveryTicks === 0) this.#sample();

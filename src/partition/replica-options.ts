@@ -3,7 +3,7 @@ import type { LogboomError } from '../base/errors.js';
 import type { Lsn, NodeId, PartitionId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine } from '../base/state-machine.js';
-import type { Message, RaftLimits, RaftOptions } from '../raft/types.js';
+import type { Message, RaftLimits, RaftOptions, StorageFault } from '../raft/types.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
@@ -46,6 +46,8 @@ export interface ReplicaHost {
   nodesKnown(): number;
   /** Why appends are refused now; undefined when they are not. */
   appendsRefused(): LogboomError | undefined;
+  /** What is wrong with the disk of the node's log. */
+  storageFault(): StorageFault | undefined;
   onFault(partitionId: PartitionId, error: Error): void;
 }
 

@@ -27,6 +27,7 @@ import {
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
 import { decideTrim, type TrimDecision } from './trim.js';
+import { describeStorageFault, StorageFaults } from './storage-faults.js';
 import type { Applied, PartitionReplica, ReplicaStatus } from './types.js';
 import { Watchers } from './watchers.js';
 import { Watermarks } from './watermarks.js';
@@ -58,6 +59,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #proposals: PendingProposals<Result>;
   readonly #reads: LinearizableReads;
   readonly #watchers = new Watchers();
+  readonly #storageFaults: StorageFaults;
   readonly #caughtUpWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = [];
   /** Promises about the disk that wait for their sync, in token order. */
   #afterDurable: { readonly token: number; readonly messages: readonly Message[] }[] = [];
@@ -107,6 +109,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       ...(parts.mutant === undefined ? {} : { mutant: parts.mutant }),
     });
     const status = this.#core.status();
+    this.#storageFaults = new StorageFaults({
+      core: this.#core,
+      leaderlessTicksMax: 3 * parts.options.electionTicks,
+      logger: parts.environment.logger,
+      onLeadershipGivenUp: (fault) => {
+        this.#metrics.leadershipGivenUp(fault);
+        this.#observer?.onLeadershipGivenUp(fault);
+      },
+    });
     this.#leadership = { role: status.role, leader: status.leader, term: status.term };
     this.#watermarks = new Watermarks({
       durable: parts.log.durableLsn,
@@ -223,6 +234,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   get status(): ReplicaStatus {
     const trim = this.#decideTrim();
+    const diskFault = this.#storageFaults.reported;
     return {
       partitionId: this.partitionId,
       replicaId: this.#replicaId,
@@ -241,7 +253,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       trimHeldBecause: trim.heldBecause,
       stateHash: this.#processor.lastStore.stateHash,
       dirtyBytes: this.#processor.storeStats.dirtyBytes,
-      fault: this.#fault?.message,
+      fault: this.#fault?.message ?? (diskFault === undefined ? undefined : describeStorageFault(diskFault)),
     };
   }
 
@@ -311,6 +323,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   tick(): void {
     this.#report(() => {
       this.#core.tick();
+      this.#storageFaults.tick(this.#host.storageFault());
       if (this.#leadership.role !== 'leader') this.#reads.tick();
     });
   }

@@ -25,7 +25,7 @@ export interface ReplicaStatus {
   readonly trimHeldBecause: string;
   readonly stateHash: StateHash;
   readonly dirtyBytes: number;
-  /** Why the replica stopped; undefined when it is well. */
+  /** Why the replica stopped, or neither leads nor stores anything now; undefined when it is well. */
   readonly fault: string | undefined;
 }
 

@@ -84,8 +84,13 @@ export class Protocol {
 
   campaign(kind: CampaignKind): void {
     const { role, log, storageFault, mutant } = this.#state;
-    if (role === 'leader' || !this.promotable || storageFault !== undefined) return;
+    if (role === 'leader' || !this.promotable) return;
     if (kind !== 'transfer' && this.#isPatient) return;
+    if (storageFault !== undefined) {
+      // Nobody leads that it hears of, and its host should know.
+      if (kind !== 'transfer') this.#state.leader = noReplica;
+      return;
+    }
     // It would count votes under a configuration that is replaced already.
     if (log.hasUnappliedConfChange && mutant !== 'campaign-with-unapplied-conf-change') return;
     this.#askForVotes(kind);

@@ -1,5 +1,6 @@
 import { at } from './at.js';
 import type { ReplicaId } from '../base/ids.js';
+import type { ConfState } from './types.js';
 
 /** `pending`: the votes that are still out decide. */
 export type VoteResult = 'won' | 'lost' | 'pending';
@@ -70,4 +71,12 @@ export function jointVote(
   const second = majorityVote(outgoing, voteOf);
   if (first === second) return first;
   return first === 'lost' || second === 'lost' ? 'lost' : 'pending';
+}
+
+/** Whether `isIn` holds for a quorum: a majority of the voters, and of both halves of a joint configuration. */
+export function isQuorum(
+  { voters, votersOutgoing }: Pick<ConfState, 'voters' | 'votersOutgoing'>,
+  isIn: (replica: ReplicaId) => boolean,
+): boolean {
+  return jointVote(voters, votersOutgoing, isIn) === 'won';
 }

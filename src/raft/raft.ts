@@ -341,7 +341,8 @@ export class RaftCore {
 
   /**
    * This replica's disk hangs or is full: it cannot keep promises for now. A leader names a successor and steps down;
-   * votes, entries and proposals are refused until the fault is cleared.
+   * votes, entries and proposals are refused until the fault is cleared. It does not campaign, and after an election
+   * timeout without a sign of a leader it says that it knows none.
    */
   onStorageFault(kind: StorageFault): void {
     const state = this.#state;

@@ -46,6 +46,8 @@ export class GroupCommit {
   private lazyTimer: Timer | undefined;
   private flushing = false;
   private ended = false;
+  /** When the write under way began. */
+  private writingSinceMs: number | undefined;
   private arena = Buffer.allocUnsafeSlow(64 * 1024);
   /** Whether the newest group holds nothing that could be missed. */
   private tailGuarded = false;
@@ -62,6 +64,11 @@ export class GroupCommit {
 
   get pendingBytes(): number {
     return this.queuedBytes;
+  }
+
+  /** How long the disk has been at a group; 0 when it is at none. */
+  get writeAgeMs(): number {
+    return this.writingSinceMs === undefined ? 0 : this.host.environment.clock.monotonicMs() - this.writingSinceMs;
   }
 
   enqueue(operation: Operation): void {
@@ -234,6 +241,7 @@ export class GroupCommit {
   private async writeAndSync(segment: Segment, parts: readonly Uint8Array[], offset: number): Promise<void> {
     const { environment, metrics, openSegments } = this.host;
     const { clock } = environment;
+    this.writingSinceMs = clock.monotonicMs();
     await openSegments.with(segment, async (file) => {
       const startMs = clock.monotonicMs();
       await file.write(parts, offset);
@@ -242,6 +250,7 @@ export class GroupCommit {
       metrics.writeSeconds.observe((writtenMs - startMs) / 1000);
       metrics.fsyncSeconds.observe((clock.monotonicMs() - writtenMs) / 1000);
     });
+    this.writingSinceMs = undefined;
   }
 
   /** The group is durable: tells everybody, in the order of the operations. */

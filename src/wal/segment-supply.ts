@@ -40,6 +40,8 @@ export class SegmentSupply {
   /** Ends the pause of a fill that has just become urgent. */
   private hurry: (() => void) | undefined;
   private currentSpace: 'ok' | 'low' = 'ok';
+  /** When the last step towards the segment that a commit group waits for was done, or the wait began. */
+  private steppedMs = 0;
   /** The preparation under way. */
   private preparing: Promise<void> = Promise.resolve();
   /** Directory changes, one after another. */
@@ -57,6 +59,11 @@ export class SegmentSupply {
 
   get isReady(): boolean {
     return this.ready !== undefined;
+  }
+
+  /** How long the disk has been at one step of making the segment that a commit group waits for; 0 when none does. */
+  get stepAgeMs(): number {
+    return this.waiter === undefined ? 0 : this.host.environment.clock.monotonicMs() - this.steppedMs;
   }
 
   /** Starts to make the segment after the one in use, unless it is there. Call when the one in use has a synced group. */
@@ -79,6 +86,7 @@ export class SegmentSupply {
     }
     return new Promise((resolve) => {
       this.waiter = resolve;
+      this.stepped();
       this.hurry?.();
     });
   }
@@ -109,6 +117,10 @@ export class SegmentSupply {
     if (this.ready !== undefined) await this.host.openSegments.close(this.ready);
   }
 
+  private stepped(): void {
+    this.steppedMs = this.host.environment.clock.monotonicMs();
+  }
+
   private give(segment: Segment | undefined): void {
     const { waiter } = this;
     this.waiter = undefined;
@@ -118,6 +130,7 @@ export class SegmentSupply {
 
   private async makeReady(sequence: number): Promise<void> {
     while (!this.stopping.signal.aborted) {
+      this.stepped();
       try {
         const segment = await this.make(sequence);
         if (segment === undefined) return;
@@ -198,10 +211,12 @@ export class SegmentSupply {
     for (let at = 0; at < segmentBytes;) {
       const chunk = zeros.subarray(0, Math.min(zeros.length, segmentBytes - at));
       await file.write([chunk], at);
+      this.stepped();
       at += chunk.length;
       unsynced += chunk.length;
       if (unsynced >= fillSyncBytes || at === segmentBytes) {
         await file.datasync();
+        this.stepped();
         unsynced = 0;
       }
       if (this.stopping.signal.aborted) return false;

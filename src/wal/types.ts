@@ -76,6 +76,11 @@ export interface WriteAheadLog {
   readonly canAccept: boolean;
   /** Bytes handed over and not yet durable, over all partitions. */
   readonly pendingBytes: number;
+  /**
+   * How long the disk has been at the write, with its sync, that commit groups wait for; 0 when it is at none. Waiting
+   * for space is not counted: see `space`.
+   */
+  readonly writeAgeMs: number;
   /** Resolves when the WAL has failed for good: the node must stop (rule 7). */
   readonly failed: Promise<Error>;
   /** Writes out and syncs what is pending, then closes. What is pending for lack of disk space is given up. */

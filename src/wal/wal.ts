@@ -205,6 +205,10 @@ export class Wal implements WriteAheadLog {
     return this.groupCommit.pendingBytes;
   }
 
+  get writeAgeMs(): number {
+    return Math.max(this.groupCommit.writeAgeMs, this.space === 'low' ? 0 : this.supply.stepAgeMs);
+  }
+
   stop(): Promise<void> {
     this.stopping ??= this.runStop();
     return this.stopping;

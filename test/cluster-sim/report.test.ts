@@ -33,6 +33,8 @@ test('a range that never met a kind of fault is told so, by name', () => {
     'power losses',
     'slow disks',
     'hung disks',
+    'leaders that stepped down for a disk that hung',
+    'leaders that stepped down for a disk that was full',
     'misdirected writes',
   ]) {
     expect(missing).toContain(name);

@@ -313,6 +313,21 @@ describe('reads', () => {
   });
 });
 
+describe('a storage fault', () => {
+  it('keeps a follower from campaigning, but not from telling that it hears no leader', () => {
+    const [, second] = ledGroup();
+    second.core.onStorageFault('full');
+    for (let i = 0; i < 9; i += 1) second.core.tick();
+    expect(second.core.status()).toMatchObject({ role: 'follower', leader: 1 });
+    for (let i = 0; i < 25; i += 1) second.core.tick();
+    expect(second.core.status()).toMatchObject({ role: 'follower', leader: 0, term: 1 });
+    expect(second.takeAll().map(({ leadership }) => leadership)).toEqual([{ role: 'follower', leader: 0, term: 1 }]);
+    second.core.onStorageFaultCleared();
+    for (let i = 0; i < 25; i += 1) second.core.tick();
+    expect(second.core.status().role).toBe('candidate');
+  });
+});
+
 describe('invariants', () => {
   it('two leaders of a term are noticed', () => {
     const [leader] = ledGroup();
