@@ -81,6 +81,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #wal: WriteAheadLog;
   readonly #flushScheduler: FlushScheduler;
   readonly #diskWatch: DiskWatch;
+  /** Set by the node while it refuses appends for lack of space: leaders hand over to nodes that may have some. */
+  isShortOfSpace = false;
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
   #ticker: Timer | undefined;
   #refusal: LogboomError | undefined;
@@ -165,7 +167,10 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     return this.#wal.failed;
   }
 
-  /** Refuses appends with this error until it is called with undefined. Reads go on. */
+  /**
+   * Refuses appends, and every other command, with this error until it is called with undefined; DISK_FULL, as if the
+   * log had no room. Reads go on.
+   */
   refuseAppends(error: LogboomError | undefined): void {
     this.#refusal = error;
   }
@@ -228,6 +233,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       nodesKnown: options.nodesKnown,
       appendsRefused: () => this.appendsRefused(),
       storageFault: () => this.#diskWatch.fault,
+      isShortOfSpace: () => this.isShortOfSpace,
       // What it had not flushed stays so: it must not count for the others.
       onFault: (partitionId) => this.#flushScheduler.remove(partitionId),
     };

@@ -48,6 +48,8 @@ export interface ReplicaHost {
   appendsRefused(): LogboomError | undefined;
   /** What is wrong with the disk of the node's log. */
   storageFault(): StorageFault | undefined;
+  /** Whether the node takes no appends, to keep the space that is left for what frees some. */
+  isShortOfSpace(): boolean;
   onFault(partitionId: PartitionId, error: Error): void;
 }
 

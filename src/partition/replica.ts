@@ -324,6 +324,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#report(() => {
       this.#core.tick();
       this.#storageFaults.tick(this.#host.storageFault());
+      if (this.#host.isShortOfSpace()) this.#storageFaults.tickShortOfSpace();
       if (this.#leadership.role !== 'leader') this.#reads.tick();
     });
   }

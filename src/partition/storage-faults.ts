@@ -5,7 +5,7 @@ import { isQuorum, type RaftCore } from '../raft/index.js';
 import type { RaftStatus, StorageFault } from '../raft/types.js';
 
 export interface StorageFaultsParts {
-  readonly core: Pick<RaftCore, 'status' | 'onStorageFault' | 'onStorageFaultCleared'>;
+  readonly core: Pick<RaftCore, 'status' | 'transferLeader' | 'onStorageFault' | 'onStorageFaultCleared'>;
   /** So long a group is without a leader before a replica whose disk is full takes part in elections again. */
   readonly leaderlessTicksMax: number;
   readonly logger: Logger;
@@ -27,6 +27,8 @@ export class StorageFaults {
   #leaderlessTicks = 0;
   /** Full, and nobody leads without it: it takes part although it is. */
   #takesPart = false;
+  /** Until then leadership is not handed on for lack of space once more. */
+  #staysTicks = 0;
 
   constructor(parts: StorageFaultsParts) {
     this.#parts = parts;
@@ -35,6 +37,25 @@ export class StorageFaults {
   /** What the core was told of. */
   get reported(): StorageFault | undefined {
     return this.#reported;
+  }
+
+  /**
+   * The node is about to run out of space, and takes no appends: entries, votes and what frees space still have room, so
+   * nothing is wrong with the replica. A leader hands over to the next voter, in the order of their ids, that can go
+   * on, and seldom: of nodes that are all short of space, the one that is asked last stays.
+   */
+  tickShortOfSpace(): void {
+    this.#staysTicks -= 1;
+    if (this.#staysTicks > 0 || this.#reported !== undefined) return;
+    const { core, logger, onLeadershipGivenUp, leaderlessTicksMax } = this.#parts;
+    const status = core.status();
+    if (status.role !== 'leader' || !othersCanGoOn(status)) return;
+    const able = ableOthers(status).sort((a, b) => a - b);
+    const next = able.find((replica) => replica > status.id) ?? able[0];
+    if (next === undefined || !core.transferLeader(next).ok) return;
+    this.#staysTicks = 40 * leaderlessTicksMax;
+    onLeadershipGivenUp('full');
+    logger.warn('leadership is given up, because the node is short of disk space', { term: status.term, to: next });
   }
 
   tick(fault: StorageFault | undefined): void {
@@ -84,10 +105,15 @@ function othersAreQuorum({ id, confState }: RaftStatus): boolean {
 }
 
 /** The same of those that are there now, and whose disks took what was committed. */
-function othersCanGoOn({ id, confState, commit, progress }: RaftStatus): boolean {
-  const able = new Set<ReplicaId>();
-  for (const { replica, recentActive, match } of progress) {
-    if (replica !== id && recentActive && match >= commit) able.add(replica);
-  }
-  return isQuorum(confState, (voter) => able.has(voter));
+function othersCanGoOn(status: RaftStatus): boolean {
+  const able = new Set(ableOthers(status));
+  return isQuorum(status.confState, (voter) => able.has(voter));
+}
+
+function ableOthers({ id, commit, progress }: RaftStatus): ReplicaId[] {
+  return progress
+    .filter(
+      ({ replica, learner, recentActive, match }) => replica !== id && !learner && recentActive && match >= commit,
+    )
+    .map(({ replica }) => replica);
 }

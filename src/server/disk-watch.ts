@@ -21,13 +21,13 @@ export function resumeMarkBytes(lowWaterMarkBytes: number): number {
 export class DiskWatch {
   readonly #environment: Environment;
   readonly #options: DiskWatchOptions;
-  readonly #admission: AppendAdmission;
+  readonly #admission: Pick<AppendAdmission, 'setDiskFull'>;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #freeBytes = 0;
   #full = false;
 
-  constructor(environment: Environment, admission: AppendAdmission, options: DiskWatchOptions) {
+  constructor(environment: Environment, admission: Pick<AppendAdmission, 'setDiskFull'>, options: DiskWatchOptions) {
     this.#environment = environment;
     this.#admission = admission;
     this.#options = options;

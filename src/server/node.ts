@@ -15,6 +15,7 @@ import { PromMetrics } from './adapters/prom-metrics.js';
 import { ZstdCompressor } from './adapters/zstd-compressor.js';
 import { shuttingDown } from './admission.js';
 import { openDataDirectory } from './data-directory.js';
+import type { AppendAdmission } from './admission.js';
 import { DiskWatch } from './disk-watch.js';
 import { Health } from './health.js';
 import { HttpServer } from './http-server.js';
@@ -243,7 +244,11 @@ class Node implements RunningNode {
       nodeFacts: () => this.#facts(),
     });
     this.#services = services;
-    const diskWatch = new DiskWatch(this.#environment, services.admission, { directory: this.dataDirectory, ...disk });
+    const setDiskFull: AppendAdmission['setDiskFull'] = (state) => {
+      services.admission.setDiskFull(state);
+      manager.isShortOfSpace = state !== undefined;
+    };
+    const diskWatch = new DiskWatch(this.#environment, { setDiskFull }, { directory: this.dataDirectory, ...disk });
     this.#diskWatch = diskWatch;
     await diskWatch.run();
     this.#stops.push(() => diskWatch.stop());

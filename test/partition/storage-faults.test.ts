@@ -264,6 +264,41 @@ describe('a leader whose disk is full', () => {
       expect(leader.replica.status).toMatchObject({ role: 'leader', term, fault: undefined });
     }));
 
+  it('or of a node that is short of space goes to one that is not, with no fault at any', () =>
+    withGroup(9, 3, async (group, leader) => {
+      const ids = [leader.id, (leader.id % 3) + 1, ((leader.id + 1) % 3) + 1];
+      const [, second, third] = ids.map((id) => group.node(id));
+      leader.running.isShortOfSpace = true;
+      second!.running.isShortOfSpace = true;
+      await group.until(() => third!.replica.isLeader, 1000);
+      for (let at = 0; at < 20; at += 1) await group.propose(third!, `x${at}`);
+      for (const { replica } of group.nodes) {
+        await group.until(() => replica.status.appliedLsn === third!.replica.status.appliedLsn, 1000);
+        expect(replica.status.fault).toBeUndefined();
+      }
+    }));
+
+  it('stays with one of those that are all short of space', () =>
+    withGroup(10, 3, async (group) => {
+      for (const node of group.nodes) node.running.isShortOfSpace = true;
+      await group.world.sleep(1000);
+      const settled = await group.leader();
+      const { term } = settled.replica.status;
+      await group.world.sleep(20 * electionMs);
+      expect(settled.replica.status).toMatchObject({ role: 'leader', term, fault: undefined });
+      // What frees space still goes through.
+      await group.propose(settled, 'retention');
+    }));
+
+  it.each([1, 2])('and short of space, stays where it is in a group of %i', (nodes) =>
+    withGroup(11, nodes, async (group, leader) => {
+      for (const node of group.nodes) node.running.isShortOfSpace = true;
+      const { term } = leader.replica.status;
+      await group.world.sleep(4 * electionMs);
+      expect(leader.replica.status).toMatchObject({ role: 'leader', term });
+    }),
+  );
+
   it('alone, refuses appends and leads on', () =>
     singleNode(8, { manager: { flush: { ageMs: 3_600_000 } } }, async (node, group) => {
       await group.propose(node, 'first');
