@@ -186,7 +186,8 @@ export class Processor<Result> {
   /** One work at a time, after the one under way; `stop` waits for all. The first that fails is the last. */
   #run(work: () => Promise<void>): Promise<void> {
     const before = this.#running;
-    const running = this.#runAfter(before, work).finally(() => {
+    // `#runAfter` does not reject.
+    const running = this.#runAfter(before, work).then(() => {
       if (this.#running !== running) return;
       this.#running = undefined;
       // What came between the last look at the target and now must not be left lying.

@@ -25,6 +25,8 @@ const idleIntervalMs = 250;
 /** After a failed flush, its store is left alone for so long. */
 const restMs = 1000;
 
+const thereIsRoom = Promise.resolve();
+
 interface Entry {
   readonly target: FlushTarget;
   flushing: Promise<void> | undefined;
@@ -91,10 +93,13 @@ export class FlushScheduler {
   }
 
   /** Resolves at once, or, when the node has too many unflushed bytes, when flushes have made room. */
-  async awaitRoom(): Promise<void> {
+  awaitRoom(): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
     if (startedMs - this.#lookedAtMs >= lookIntervalMs) this.#look();
-    if (this.#hasRoom()) return;
+    return this.#hasRoom() ? thereIsRoom : this.#awaitRoom(startedMs);
+  }
+
+  async #awaitRoom(startedMs: number): Promise<void> {
     while (!this.#hasRoom()) await new Promise<void>((resolve) => this.#waiters.push(resolve));
     this.#metrics.roomWaitSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000);
   }
@@ -114,8 +119,14 @@ export class FlushScheduler {
   #look(): void {
     const nowMs = this.#clock.monotonicMs();
     this.#lookedAtMs = nowMs;
-    const candidates = [...this.#entries].map(([id, entry]) => candidateOf(id, entry, nowMs));
-    this.#dirtyBytes = candidates.reduce((sum, { dirtyBytes }) => sum + dirtyBytes, 0);
+    const candidates: FlushCandidate[] = [];
+    let dirtyBytes = 0;
+    for (const [id, entry] of this.#entries) {
+      const candidate = candidateOf(id, entry, nowMs);
+      candidates.push(candidate);
+      dirtyBytes += candidate.dirtyBytes;
+    }
+    this.#dirtyBytes = dirtyBytes;
     this.#metrics.dirtyBytes.set(this.#dirtyBytes);
     if (this.#hasRoom()) this.#wakeWaiters();
     if (this.#stopped) return;

@@ -56,6 +56,7 @@ export class PairedStateStore implements StateStore {
   readonly #logger: Logger;
   readonly #metrics: StateStoreMetrics;
   readonly #labels: MetricLabels;
+  readonly #databaseLabels: Readonly<Record<DatabaseName, MetricLabels>>;
   readonly #pair: PairFlush;
   readonly #deletions: PhysicalDeletions;
   /** One write, deletion or snapshot at a time. */
@@ -90,6 +91,10 @@ export class PairedStateStore implements StateStore {
     this.#logger = options.logger ?? noLogger;
     this.#metrics = stateStoreMetrics(options.metrics ?? noMetrics);
     this.#labels = options.labels ?? {};
+    this.#databaseLabels = {
+      records: { ...this.#labels, database: 'records' },
+      index: { ...this.#labels, database: 'index' },
+    };
     this.#deletions = new PhysicalDeletions({
       records,
       gate: this.#gate,
@@ -209,7 +214,7 @@ export class PairedStateStore implements StateStore {
     const nowMs = this.#clock.monotonicMs();
     this.#dirtySinceMs ??= nowMs;
     if (this.#flushing !== undefined) this.#flushing.newestMs ??= nowMs;
-    this.#metrics.writtenBytes.add(bytes, { ...this.#labels, database });
+    this.#metrics.writtenBytes.add(bytes, this.#databaseLabels[database]);
   }
 
   getIndex(key: Uint8Array): Uint8Array | undefined {
@@ -253,7 +258,7 @@ export class PairedStateStore implements StateStore {
   #open(database: DatabaseName, key: Uint8Array, sealed: Uint8Array): Uint8Array {
     const value = unsealed(this.#crc32, key, sealed);
     if (value !== undefined) return value;
-    this.#metrics.corruptValues.add(1, { ...this.#labels, database });
+    this.#metrics.corruptValues.add(1, this.#databaseLabels[database]);
     throw corruptValue(database, this.#options.directory, key);
   }
 
