@@ -93,13 +93,15 @@ function bodySize(message: Message): number {
   switch (message.type) {
     case 'append':
       return (
-        varintsSize(message.previousLsn, message.previousTerm, message.commit, message.entries.length) +
-        message.entries.reduce((sum, entry) => sum + 1 + varintBytes(entry.term) + blobSize(entry.data), 0)
+        varintBytes(message.previousLsn) +
+        varintBytes(message.previousTerm) +
+        varintBytes(message.commit) +
+        entriesSize(message.entries)
       );
     case 'append-response':
-      return 1 + varintsSize(message.lsn, message.hintLsn, message.hintTerm);
+      return 1 + varintBytes(message.lsn) + varintBytes(message.hintLsn) + varintBytes(message.hintTerm);
     case 'heartbeat':
-      return varintsSize(message.commit, message.round);
+      return varintBytes(message.commit) + varintBytes(message.round);
     case 'heartbeat-response':
       return varintBytes(message.round);
     case 'vote':
@@ -131,16 +133,20 @@ function bodySize(message: Message): number {
 function writeBody(sink: ByteSink, message: Message): void {
   switch (message.type) {
     case 'append':
-      writeAll(sink, message.previousLsn, message.previousTerm, message.commit);
+      sink.varint(message.previousLsn);
+      sink.varint(message.previousTerm);
+      sink.varint(message.commit);
       writeEntries(sink, message.entries);
       break;
     case 'append-response':
       sink.varint(message.lsn);
       sink.byte(Number(message.rejected));
-      writeAll(sink, message.hintLsn, message.hintTerm);
+      sink.varint(message.hintLsn);
+      sink.varint(message.hintTerm);
       break;
     case 'heartbeat':
-      writeAll(sink, message.commit, message.round);
+      sink.varint(message.commit);
+      sink.varint(message.round);
       break;
     case 'heartbeat-response':
       sink.varint(message.round);
@@ -223,7 +229,15 @@ function readMessage(reader: ByteReader, type: Message['type']): Message {
 }
 
 function varintsSize(...values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + varintBytes(value), 0);
+  let bytes = 0;
+  for (const value of values) bytes += varintBytes(value);
+  return bytes;
+}
+
+function entriesSize(entries: readonly Entry[]): number {
+  let bytes = varintBytes(entries.length);
+  for (const { term, data } of entries) bytes += 1 + varintBytes(term) + blobSize(data);
+  return bytes;
 }
 
 function blobSize(data: Uint8Array): number {

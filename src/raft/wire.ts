@@ -7,8 +7,10 @@ export class RaftDecodeError extends Error {
 
 /** Bytes of `value` as LEB128; values are safe integers. */
 export function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes += 1;
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  let bytes = 3;
+  for (let rest = Math.floor(value / 0x20_0000); rest > 0; rest = Math.floor(rest / 0x80)) bytes += 1;
   return bytes;
 }
 
@@ -41,6 +43,7 @@ export class ByteWriter implements ByteSink {
 
   varint(value: number): void {
     let rest = value;
+    if (rest < 0x80) return this.byte(rest);
     while (rest >= 0x80) {
       this.byte((rest % 0x80) | 0x80);
       rest = Math.floor(rest / 0x80);
@@ -76,8 +79,10 @@ export class ByteReader {
   }
 
   varint(): number {
-    let value = 0;
-    let scale = 1;
+    const first = this.byte();
+    if (first < 0x80) return first;
+    let value = first & 0x7f;
+    let scale = 0x80;
     for (;;) {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
