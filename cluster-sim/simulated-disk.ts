@@ -331,7 +331,8 @@ export class SimulatedDisk {
     } = {},
   ): Promise<Result> {
     if (life !== this.#life) return new Promise(() => {});
-    const operation = { position: 0, bytes: 0, ...what, number: ++this.#operations };
+    const { kind, path, position = 0, bytes = 0 } = what;
+    const operation: DiskOperation = { number: ++this.#operations, kind, path, position, bytes };
     const flight: Flight = { interrupted: partial.interrupted ?? ((): void => {}) };
     this.#inFlight.add(flight);
     const fault = this.intercept?.(operation);

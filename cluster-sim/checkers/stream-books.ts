@@ -25,7 +25,8 @@ export interface Floor {
 
 export class StreamBooks {
   readonly #verdict: Verdict;
-  readonly #books = new Map<string, EpochBook>();
+  /** By stream, then by epoch. */
+  readonly #books: (Map<number, EpochBook> | undefined)[] = [];
   /** Values that some client has tried to append. */
   readonly #issued = new Set<string>();
   readonly #floors = new Map<number, Floor>();
@@ -130,11 +131,11 @@ export class StreamBooks {
   }
 
   #book(stream: number, epoch: number): EpochBook {
-    const key = `${stream}/${epoch}`;
-    let book = this.#books.get(key);
+    const epochs = (this.#books[stream] ??= new Map<number, EpochBook>());
+    let book = epochs.get(epoch);
     if (book === undefined) {
       book = { values: [], seqs: new Map(), acknowledged: new Set(), nextSeq: 0, firstSeq: 0 };
-      this.#books.set(key, book);
+      epochs.set(epoch, book);
     }
     return book;
   }

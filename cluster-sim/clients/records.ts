@@ -1,11 +1,11 @@
 /** Records as simulated clients write and read them: each has content of its own, which names it. */
+import { encodeUtf8 } from '../../src/base/bytes.js';
 import { Codec } from '../../src/base/ports/compressor.js';
 import { ProtobufReader, ProtobufWriter } from '../../src/base/protobuf.js';
 import type { PageSlice } from '../../src/streams/index.js';
 import { compressRuns, expandRuns } from '../nodes/simulated-compressor.js';
 
 const text = new TextDecoder();
-const bytesOf = new TextEncoder();
 const recordSetBytesMax = 1 << 24;
 
 export interface ReadRecord {
@@ -16,7 +16,7 @@ export interface ReadRecord {
 /** An encoded RecordBatch message of these values. */
 export function encodeBatch(values: readonly string[], compressed: boolean): Uint8Array {
   const set = new ProtobufWriter();
-  for (const value of values) set.message(1, new ProtobufWriter().bytes(1, bytesOf.encode(value)));
+  for (const value of values) set.message(1, new ProtobufWriter().bytes(1, encodeUtf8(value)));
   const batch = new ProtobufWriter();
   if (!compressed) return batch.uint64(1, Codec.none).uint64(2, values.length).message(4, set).finish();
   const records = set.finish();
