@@ -29,6 +29,8 @@ const layers = {
     'snapshot',
     'partition',
     'transport',
+    // Nodes forward requests to one another over the same connections as clients.
+    'client/channels.ts',
   ],
   client: ['base'],
   cli: ['base', 'server', 'client'],

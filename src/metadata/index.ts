@@ -22,35 +22,23 @@
  * `encodePartitionTable(state)`.
  */
 export type * from './types.js';
-export { metadataLimits, metadataPartitionId, slotCount } from './limits.js';
+export { metadataPartitionId, slotCount } from './limits.js';
 export { supportedFeatureLevel } from './feature-level.js';
 
 export { encodeCommand, requiredFeatureLevel } from './commands/codec.js';
 export type * from './commands/commands.js';
 export { expectApplied, MetadataMachine, tableTopic } from './metadata-machine.js';
-export type { MetadataMachineOptions } from './metadata-machine.js';
 
 export { clusterSettings, settingRules } from './settings.js';
-export type { ClusterSettings } from './settings.js';
 export { initialSlotPattern } from './slots.js';
 
 export { initialPlacement } from './placement/initial-placement.js';
-export type { NodePlacement, PlacementNode } from './placement/initial-placement.js';
 export { leaderTransfers } from './placement/leader-transfers.js';
-export type { LeaderTransfer } from './placement/leader-transfers.js';
-export type { Liveness, NodeLiveness } from './placement/liveness.js';
+export type { Liveness } from './placement/liveness.js';
 export { nextMove } from './placement/next-move.js';
-export type { Move, MoveReason } from './placement/next-move.js';
+export type { Move } from './placement/next-move.js';
 
 export { nextStep, placementReports } from './reconcile.js';
-export type {
-  ActualConfiguration,
-  ConfigurationOperation,
-  GroupFacts,
-  PlacementReport,
-  ReconcileStep,
-  WaitReason,
-} from './reconcile.js';
+export type { ActualConfiguration, GroupFacts, ReconcileStep } from './reconcile.js';
 
 export { decodePartitionTable, encodePartitionTable, routeOf } from './routing.js';
-export type { PartitionTable, Route } from './routing.js';

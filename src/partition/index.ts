@@ -6,5 +6,6 @@ export {
   type ReplicaPlacement,
 } from './partition-manager.js';
 export { defaultReplicaOptions } from './replica-options.js';
+export type { Replica } from './replica.js';
 export type * from './types.js';
 export type { ReplicaObserver, ReplicaStart } from './observer.js';

@@ -18,11 +18,12 @@ import { DiskWatch } from './disk-watch.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import type { ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
+import { shuttingDown } from './refusals.js';
 import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
 
 export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
   readonly nodeId: NodeId;
-  /** What this node holds a replica of. */
+  /** What this node holds a replica of from its first start on. What is in the log is opened besides. */
   readonly replicas: readonly ReplicaPlacement[];
   readonly transport: ReplicaTransport;
   /** Nodes of the cluster that are known, this one included. */
@@ -61,6 +62,18 @@ export function aloneOn(partitionId: PartitionId): ReplicaPlacement {
   };
 }
 
+/** A replica whose log was found, and which the options do not name, was added while the node ran. */
+function withRecovered(replicas: readonly ReplicaPlacement[], wal: WriteAheadLog): readonly ReplicaPlacement[] {
+  const named = new Set(replicas.map(({ partitionId }) => partitionId));
+  const recovered = wal.partitionIds.flatMap((partitionId) => {
+    const log = named.has(partitionId) ? undefined : wal.partition(partitionId);
+    if (log === undefined) return [];
+    const { replicaId, confState } = log.recovered;
+    return [{ partitionId, replicaId, confState }];
+  });
+  return [...replicas, ...recovered];
+}
+
 /** How far the log is replayed into the state stores, summed over partitions. */
 export interface ReplayProgress {
   readonly entriesDone: number;
@@ -83,7 +96,10 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #diskWatch: DiskWatch;
   /** Set by the node while it refuses appends for lack of space: leaders hand over to nodes that may have some. */
   isShortOfSpace = false;
+  readonly #directory: string;
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
+  /** Settles when the replica that is being added, if any, is there. */
+  #adding: Promise<unknown> = Promise.resolve();
   #ticker: Timer | undefined;
   #refusal: LogboomError | undefined;
   #ticks = 0;
@@ -94,7 +110,9 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     options: PartitionManagerOptions<Result, Machine>,
     wal: WriteAheadLog,
     flushScheduler: FlushScheduler,
+    directory: string,
   ) {
+    this.#directory = directory;
     this.#environment = environment;
     this.#options = options;
     this.#wal = wal;
@@ -122,11 +140,9 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   ): Promise<PartitionManager<Result, Machine>> {
     const wal = await Wal.open(environment, options.wal ?? {}, `${directory}/wal`);
     const flushScheduler = new FlushScheduler(environment, options.flush ?? {});
-    const manager = new PartitionManager(environment, options, wal, flushScheduler);
+    const manager = new PartitionManager(environment, options, wal, flushScheduler, directory);
     try {
-      for (const placement of options.replicas) {
-        await manager.#openReplica(placement, `${directory}/partitions/${placement.partitionId}`);
-      }
+      for (const placement of withRecovered(options.replicas, wal)) await manager.#openReplica(placement);
       flushScheduler.run();
       manager.#scheduleTick();
       await manager.#replay();
@@ -144,6 +160,11 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
 
   get replicas(): readonly Replica<Result, Machine>[] {
     return [...this.#replicas.values()];
+  }
+
+  /** Undefined when this node has no replica of the partition. */
+  findReplica(id: PartitionId): Replica<Result, Machine> | undefined {
+    return this.#replicas.get(id);
   }
 
   /** @throws LogboomError PARTITION_NOT_FOUND */
@@ -209,6 +230,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#ticker?.cancel();
     const failures: unknown[] = [];
     const attempt = (work: () => Promise<void>): Promise<void> => work().catch((error) => void failures.push(error));
+    await this.#adding;
     // At once, but not waited for before the replicas, whose applies may wait for what it flushes.
     const flushed = attempt(() => this.#flushScheduler.stop());
     for (const replica of this.replicas) await attempt(() => replica.stop());
@@ -222,10 +244,32 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#replicas.get(partitionId)?.deliver(message);
   }
 
-  async #openReplica(placement: ReplicaPlacement, directory: string): Promise<void> {
+  /** Another replica of a group cannot be reached: what was sent to it may be lost. */
+  peerUnreachable(partitionId: PartitionId, replicaId: ReplicaId): void {
+    this.#replicas.get(partitionId)?.peerUnreachable(replicaId);
+  }
+
+  /**
+   * A replica that this node is to hold from now on; the one that is there already when there is one. One at a time, in
+   * the order of the calls.
+   *
+   * @throws LogboomError WAL_CORRUPT, STATE_STORE_CORRUPT, DISK_FULL, SHUTTING_DOWN
+   */
+  addReplica(placement: ReplicaPlacement): Promise<Replica<Result, Machine>> {
+    const added = this.#adding.then(async () => {
+      if (this.#stopping !== undefined) throw shuttingDown();
+      if (!this.#replicas.has(placement.partitionId)) await this.#openReplica(placement);
+      return this.replicaOf(placement.partitionId);
+    });
+    this.#adding = added.catch(() => {});
+    return added;
+  }
+
+  async #openReplica(placement: ReplicaPlacement): Promise<void> {
     const environment = this.#environment;
     const options = this.#options;
     const id = placement.partitionId;
+    const directory = `${this.#directory}/partitions/${id}`;
     const log = this.#wal.partition(id) ?? (await this.#createLog(placement, directory));
     const host: ReplicaHost = {
       send: (partitionId, messages) => options.transport.send(partitionId, messages),
@@ -246,7 +290,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       log,
       machine: options.createMachine(id),
       // The store's own directory is not there before the first open.
-      freeBytes: () => environment.disk.freeBytes(directory.slice(0, directory.lastIndexOf('/partitions/'))),
+      freeBytes: () => environment.disk.freeBytes(this.#directory),
       openStore: (onPersisted) =>
         openStateStore({
           directory,

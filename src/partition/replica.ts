@@ -11,6 +11,7 @@ import type { PartitionLog } from '../wal/types.js';
 import { ConfHistory } from './conf-history.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LoadingLog } from './loading-log.js';
+import { MessagesAfterDurable } from './messages-after-durable.js';
 import { partitionMetrics, type PartitionMetrics } from './metrics.js';
 import type { ReplicaObserver } from './observer.js';
 import { Processor } from './processor.js';
@@ -60,10 +61,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #reads: LinearizableReads;
   readonly #watchers = new Watchers();
   readonly #storageFaults: StorageFaults;
+  readonly #leadershipWatchers = new Watchers();
   readonly #caughtUpWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = [];
-  /** Promises about the disk that wait for their sync, in token order. */
-  #afterDurable: { readonly token: number; readonly messages: readonly Message[] }[] = [];
-  #durableToken = 0;
+  readonly #afterDurable: MessagesAfterDurable;
   #leadership: Leadership;
   #pumpScheduled = false;
   #draining = false;
@@ -118,6 +118,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         this.#observer?.onLeadershipGivenUp(fault);
       },
     });
+    this.#afterDurable = new MessagesAfterDurable((messages) => this.#host.send(this.partitionId, messages));
     this.#leadership = { role: status.role, leader: status.leader, term: status.term };
     this.#watermarks = new Watermarks({
       durable: parts.log.durableLsn,
@@ -303,6 +304,10 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#watchers.watch(topic, onChange);
   }
 
+  watchLeadership(onChange: () => void): () => void {
+    return this.#leadershipWatchers.watch(0, onChange);
+  }
+
   async awaitLinearizable(signal?: AbortSignal): Promise<void> {
     this.#throwIfStopped();
     await this.#reads.wait(signal);
@@ -336,6 +341,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** A message of another replica of the group. */
   deliver(message: Message): void {
     this.#report(() => this.#core.step(message));
+  }
+
+  /** What was sent to another replica of the group may be lost. */
+  peerUnreachable(replicaId: ReplicaId): void {
+    this.#report(() => this.#core.onUnreachable(replicaId));
   }
 
   /** Resolves when everything that was in the log at the start is applied, and a leader is known; or when the replica has stopped. */
@@ -478,7 +488,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       this.#watermarks.durableMoved(this.#log.durableLsn);
     }
     if (output.messages.length > 0) this.#host.send(this.partitionId, output.messages);
-    this.#sendAfterDurable(output);
+    this.#afterDurable.send(output);
     if (output.appliable !== undefined) {
       this.#watermarks.commitAdvanced(output.appliable);
       this.#processor.advanceTo(output.appliable);
@@ -489,22 +499,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     if (output.leadership !== undefined) this.#onLeadership(output.leadership);
   }
 
-  #sendAfterDurable({ messagesAfterDurable: messages, durableAfter }: RaftOutput): void {
-    if (messages.length === 0) return;
-    if (durableAfter <= this.#durableToken) this.#host.send(this.partitionId, messages);
-    else this.#afterDurable.push({ token: durableAfter, messages });
-  }
-
   #onWalDurable(token: number): void {
     this.#report(() => {
-      this.#durableToken = token;
       this.#observer?.onDurable(token, this.#log.durableLsn);
       this.#watermarks.durableMoved(this.#log.durableLsn);
-      while (this.#afterDurable[0] !== undefined && this.#afterDurable[0].token <= token) {
-        const { messages } = this.#afterDurable[0];
-        this.#afterDurable.shift();
-        this.#host.send(this.partitionId, messages);
-      }
+      this.#afterDurable.durable(token);
       this.#core.onWalDurable(token);
     });
   }
@@ -544,6 +543,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#environment.logger.debug('leadership', { partition: this.partitionId, ...leadership });
     if (lost) this.#proposals.rejectAll(leadershipLost());
     this.#settleCaughtUp();
+    this.#leadershipWatchers.wakeAll();
   }
 
   /**
@@ -609,6 +609,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#reads.rejectAll(error);
     for (const waiter of this.#caughtUpWaiters.splice(0)) waiter.resolve();
     this.#watchers.wakeAll();
+    this.#leadershipWatchers.wakeAll();
   }
 
   #throwIfStopped(): void {

@@ -56,6 +56,8 @@ export interface PartitionReplica<Result, Machine extends StateMachine<Result>> 
   propose(command: Uint8Array): Promise<Applied<Result>>;
   /** Calls back after every publish that names the topic, until the answered function is called. */
   watch(topic: number, onChange: () => void): () => void;
+  /** Calls back after every change of role, leader or term, and when the replica stops, until the answered function is called. */
+  watchLeadership(onChange: () => void): () => void;
   /** Resolves when the applied state is confirmed to be at least as new as any append acknowledged before the call. */
   awaitLinearizable(signal?: AbortSignal): Promise<void>;
   verify(
