@@ -3,6 +3,7 @@
  *
  * ```
  * DIR/node.json     identity, written once, before anything else; never changed
+ * DIR/cluster.json  of a member of a cluster: what the cluster was formed of (cluster/formation-record.ts)
  * DIR/lock          held by the process that uses the directory
  * DIR/holder.json   which process that is, for messages only; may be stale
  * DIR/wal/          write-ahead log
@@ -17,16 +18,25 @@ import { LogboomError } from '../base/errors.js';
 import { asNodeId } from '../base/ids.js';
 import { isDiskError, replaceFile } from '../base/ports/disk.js';
 import { nextIdentity } from '../base/ports/random.js';
+import { damaged, encodeJson, parseObject, readSealedJson, writeSealedJson } from './sealed-json.js';
 import type { NodeId } from '../base/ids.js';
 import type { Disk, DiskLock } from '../base/ports/disk.js';
 import type { Environment } from '../base/ports/environment.js';
 
-/** Newest layout that this build reads and the one it writes. */
-const formatVersion = 1;
+/**
+ * Layouts that this build reads and writes: of a node alone, and of a member of a cluster, which builds without clusters
+ * must not take for a node alone.
+ */
+const formatVersions = { alone: 1, member: 2 } as const;
+const advice = 'Restore it, or replace the node';
+
+/** Whether a node is a cluster of its own, or a member of one: settled when its directory is made. */
+export type Membership = keyof typeof formatVersions;
 
 export interface NodeIdentity {
-  /** 14 hexadecimal digits. */
-  readonly clusterId: string;
+  readonly membership: Membership;
+  /** 14 hexadecimal digits; undefined of a member, whose cluster.json has it once the cluster is formed. */
+  readonly clusterId: string | undefined;
   readonly nodeId: NodeId;
   /** New on every fresh directory; 14 hexadecimal digits. */
   readonly incarnation: string;
@@ -47,6 +57,7 @@ export interface DataDirectoryOptions {
   readonly path: string;
   readonly nodeId: NodeId;
   readonly partitionCount: number;
+  readonly membership: Membership;
   /** Who will hold the lock, for the message that others get. */
   readonly holder: { readonly pid: number; readonly hostname: string };
 }
@@ -117,7 +128,11 @@ async function readHolder(disk: Disk, path: string): Promise<{ pid: number; host
 
 async function writeHolder({ disk, clock }: Parts, { path, holder }: DataDirectoryOptions): Promise<void> {
   try {
-    await replaceFile(disk, `${path}/holder.json`, encode({ ...holder, startedUnixMs: Math.floor(clock.wallMs()) }));
+    await replaceFile(
+      disk,
+      `${path}/holder.json`,
+      encodeJson({ ...holder, startedUnixMs: Math.floor(clock.wallMs()) }),
+    );
   } catch (error) {
     // A full disk must not keep a node from starting to serve reads.
     if (!isDiskError(error, 'ENOSPC')) throw error;
@@ -136,46 +151,28 @@ async function checkEmpty(disk: Disk, path: string): Promise<void> {
   );
 }
 
-async function readIdentity({ disk, crc32 }: Parts, path: string): Promise<NodeIdentity | undefined> {
+async function readIdentity(environment: Parts, path: string): Promise<NodeIdentity | undefined> {
   const file = `${path}/node.json`;
-  if (!(await disk.exists(file))) return undefined;
-  const damaged = (problem: string): LogboomError =>
-    new LogboomError('DATA_CORRUPT', `${file} is damaged: ${problem}. Restore it, or replace the node`, {
-      facts: { file },
-    });
-  let content: Record<string, unknown>;
-  try {
-    content = parseObject(await disk.readFile(file));
-  } catch (error) {
-    if (isDiskError(error)) throw error;
-    throw damaged('it is not a JSON object');
-  }
-  const { crc32: stored, ...fields } = content;
-  const { formatVersion: version } = fields;
-  // Before the checksum: a newer format may compute it in another way.
-  if (typeof version === 'number' && version > formatVersion) {
-    throw new LogboomError(
-      'DATA_DIRECTORY_MISMATCH',
-      `${path} was written in format ${version}, and this build reads up to ${formatVersion}: run a newer Logboom on it, ` +
-        'or choose another directory (dataDir)',
-      { facts: { directory: path, format_version: version, format_version_max: formatVersion } },
-    );
-  }
-  if (stored !== checksum(crc32, fields)) throw damaged('its checksum does not fit');
-  const { clusterId, nodeId, incarnation, partitionCount, createdUnixMs } = fields;
+  const fields = await readSealedJson(environment, file, { versionMax: formatVersions.member, advice });
+  if (fields === undefined) return undefined;
+  const { formatVersion, clusterId, nodeId, incarnation, partitionCount, createdUnixMs } = fields;
+  const membership = formatVersion === formatVersions.member ? 'member' : 'alone';
   if (
-    typeof clusterId !== 'string' ||
+    typeof clusterId !== (membership === 'member' ? 'undefined' : 'string') ||
     typeof nodeId !== 'number' ||
     typeof incarnation !== 'string' ||
     typeof partitionCount !== 'number' ||
     typeof createdUnixMs !== 'number'
   ) {
-    throw damaged('a field is missing');
+    throw damaged(file, 'a field is missing', advice);
   }
-  return { clusterId, nodeId: asNodeId(nodeId), incarnation, partitionCount, createdUnixMs };
+  const common = { nodeId: asNodeId(nodeId), incarnation, partitionCount, createdUnixMs };
+  return { membership, clusterId: clusterId as string | undefined, ...common };
 }
 
-function checkIdentity(identity: NodeIdentity, { path, nodeId, partitionCount }: DataDirectoryOptions): void {
+function checkIdentity(identity: NodeIdentity, options: DataDirectoryOptions): void {
+  const { path, nodeId, partitionCount, membership } = options;
+  if (identity.membership !== membership) throw otherMembership(identity, path);
   if (identity.nodeId !== nodeId) {
     throw new LogboomError(
       'DATA_DIRECTORY_MISMATCH',
@@ -194,34 +191,26 @@ function checkIdentity(identity: NodeIdentity, { path, nodeId, partitionCount }:
   }
 }
 
+function otherMembership({ membership, clusterId }: NodeIdentity, path: string): LogboomError {
+  const message =
+    membership === 'member'
+      ? `${path} belongs to a member of a cluster, and cluster.nodes is not set: list the nodes of the cluster, or choose another directory (dataDir)`
+      : `${path} belongs to a node alone (cluster ${clusterId}), and cluster.nodes is set: a cluster is formed of empty directories only. Choose one (dataDir), or leave cluster.nodes out`;
+  return new LogboomError('DATA_DIRECTORY_MISMATCH', message, { facts: { directory: path } });
+}
+
 async function writeIdentity(environment: Parts, options: DataDirectoryOptions): Promise<NodeIdentity> {
-  const { disk, random, clock, crc32 } = environment;
+  const { random, clock } = environment;
+  const { path, nodeId, partitionCount, membership } = options;
   const hex = (identity: number): string => identity.toString(16).padStart(14, '0');
-  const identity: NodeIdentity = {
-    clusterId: hex(nextIdentity(random)),
-    nodeId: options.nodeId,
+  const clusterId = membership === 'alone' ? hex(nextIdentity(random)) : undefined;
+  const identity = {
+    ...(clusterId === undefined ? {} : { clusterId }),
+    nodeId,
     incarnation: hex(nextIdentity(random)),
-    partitionCount: options.partitionCount,
+    partitionCount,
     createdUnixMs: Math.floor(clock.wallMs()),
   };
-  const fields = { formatVersion, ...identity };
-  await replaceFile(disk, `${options.path}/node.json`, encode({ ...fields, crc32: checksum(crc32, fields) }));
-  return identity;
-}
-
-/** Over the compact JSON of the fields in alphabetical order, so that formatting by hand does no harm. */
-function checksum(crc32: Parts['crc32'], fields: Record<string, unknown>): string {
-  const sorted = Object.keys(fields).toSorted();
-  const text = JSON.stringify(sorted.map((name) => [name, fields[name]]));
-  return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, '0');
-}
-
-function encode(value: unknown): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-}
-
-function parseObject(bytes: Uint8Array): Record<string, unknown> {
-  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not an object');
-  return value as Record<string, unknown>;
+  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions[membership], ...identity });
+  return { membership, clusterId, ...identity };
 }

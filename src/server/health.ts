@@ -13,6 +13,8 @@ export interface ObservedReplica {
   readonly commitLsn: Lsn;
   readonly appliedLsn: Lsn;
   readonly hasLeader: boolean;
+  /** Since its start it has not yet shown what was acknowledged before. */
+  readonly catchesUp: boolean;
   readonly fault: string | undefined;
 }
 
@@ -91,9 +93,10 @@ export class Health {
 
   get readiness(): HealthReport {
     const reasons: string[] = this.#phase === 'serving' ? [] : [`the node is ${this.#phase}`];
-    for (const { partitionId, hasLeader, fault } of this.#parts.replicas()) {
+    for (const { partitionId, hasLeader, catchesUp, fault } of this.#parts.replicas()) {
       if (fault !== undefined) reasons.push(`partition ${partitionId} has stopped: ${fault}`);
       else if (!hasLeader) reasons.push(`partition ${partitionId} has no leader`);
+      else if (catchesUp) reasons.push(`partition ${partitionId} catches up`);
     }
     reasons.push(...this.#stalled);
     return { healthy: reasons.length === 0, reasons };

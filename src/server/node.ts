@@ -16,24 +16,28 @@ import { ZstdCompressor } from './adapters/zstd-compressor.js';
 import { shuttingDown } from './admission.js';
 import { openDataDirectory } from './data-directory.js';
 import type { AppendAdmission } from './admission.js';
+import { ClusterMember } from './cluster/cluster-member.js';
 import { DiskWatch } from './disk-watch.js';
 import { Health } from './health.js';
 import { HttpServer } from './http-server.js';
 import { formatAddress } from './listen.js';
 import { initialSlotPartitions, partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
 import { ReplayReporter } from './replay-reporter.js';
+import { asStreamsReplica } from './replicas.js';
 import { NodeServices } from './services/index.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Logger } from '../base/ports/logger.js';
-import type { StreamsResult, StreamsStateMachine } from '../streams/index.js';
+import type { ReplayProgress, ReplicaStatus } from '../partition/index.js';
 import type { Configuration } from './config/index.js';
 import type { DataDirectory, NodeIdentity } from './data-directory.js';
+import type { ObservedReplica } from './health.js';
+import type { MemberOptions } from './partition-options.js';
+import type { NodeManager, OwnStreamsReplica } from './replicas.js';
 import type { NodeFacts } from './services/cluster-service.js';
+import type { Partitions } from './services/routing.js';
 
 /** How long clients that were asked to leave may take before their connections are closed. */
 const leaveMs = 500;
-
-type Manager = PartitionManager<StreamsResult, StreamsStateMachine>;
 
 export interface StartOptions {
   /** Standard error when it is not given. */
@@ -56,6 +60,7 @@ export interface RunningNode {
   readonly name: string;
   readonly version: string;
   readonly identity: NodeIdentity;
+  readonly clusterId: string;
   /** Absolute. */
   readonly dataDirectory: string;
   readonly isNewDirectory: boolean;
@@ -111,7 +116,8 @@ class Node implements RunningNode {
   readonly #drain = new AbortController();
   readonly #startedUnixMs: number;
   #directory: DataDirectory | undefined;
-  #manager: Manager | undefined;
+  #member: ClusterMember | undefined;
+  #manager: NodeManager | undefined;
   #services: NodeServices | undefined;
   #diskWatch: DiskWatch | undefined;
   #health: Health | undefined;
@@ -142,6 +148,10 @@ class Node implements RunningNode {
     return this.#opened(this.#directory).identity;
   }
 
+  get clusterId(): string {
+    return this.identity.clusterId ?? this.#member?.clusterId ?? '';
+  }
+
   get isNewDirectory(): boolean {
     return this.#opened(this.#directory).isNew;
   }
@@ -157,9 +167,9 @@ class Node implements RunningNode {
       () => this.#metrics.close(),
       () => this.#compressor.stop(),
     );
-    await this.#openDirectory();
-    const manager = await this.#openPartitions();
-    const services = await this.#startServices(manager);
+    const directory = await this.#openDirectory();
+    const services =
+      directory.identity.membership === 'member' ? await this.#openMember(directory) : await this.#openAlone();
     await this.#listen(services);
     this.startMs = clock.monotonicMs() - startedMs;
     this.#health?.setPhase('serving');
@@ -168,7 +178,7 @@ class Node implements RunningNode {
       http: this.addresses.http,
       dataDirectory: this.dataDirectory,
       version,
-      clusterId: this.identity.clusterId,
+      clusterId: this.clusterId,
       startMs: Math.round(this.startMs),
       replayedEntries: this.replayedEntries,
     });
@@ -190,18 +200,20 @@ class Node implements RunningNode {
     return this.#stopping;
   }
 
-  async #openDirectory(): Promise<void> {
-    const { nodeId, partitions } = this.#configuration;
+  async #openDirectory(): Promise<DataDirectory> {
+    const { nodeId, partitions, cluster } = this.#configuration;
     const directory = await openDataDirectory(this.#environment, {
       path: this.dataDirectory,
       nodeId: asNodeId(nodeId),
       partitionCount: partitions,
+      membership: cluster.nodes.length > 0 ? 'member' : 'alone',
       holder: { pid: process.pid, hostname: hostname() },
     }).catch((error: unknown) => {
       throw this.#directoryError(error);
     });
     this.#directory = directory;
     this.#stops.push(() => directory.release());
+    return directory;
   }
 
   /** What the file system says, in terms of the setting. */
@@ -216,12 +228,49 @@ class Node implements RunningNode {
     );
   }
 
-  async #openPartitions(): Promise<Manager> {
+  async #openAlone(): Promise<NodeServices> {
+    const manager = await this.#openPartitions(undefined);
+    const services = await this.#startServices({
+      slotPartitions: initialSlotPartitions(this.#configuration.partitions),
+      partitionIds: manager.partitionIds,
+      replicaOf: (id) => asStreamsReplica(manager.replicaOf(id)),
+    });
+    for (const replica of manager.replicas) this.#startRetention(asStreamsReplica(replica));
+    return services;
+  }
+
+  /** Resolves when the node belongs to a cluster and knows what it holds for it; leaders may still be to be elected. */
+  async #openMember(directory: DataDirectory): Promise<NodeServices> {
+    const { host, port, advertisedAddresses } = this.#configuration;
+    const member = new ClusterMember({
+      environment: this.#environment,
+      configuration: this.#configuration,
+      directory,
+      name: this.name,
+      version,
+      advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, port)],
+      onReplica: (replica) => this.#startRetention(replica),
+      onFatal: (error) => this.#onFatal(error, 'the node cannot hold what the cluster gives to it: it ends at once'),
+    });
+    this.#member = member;
+    this.#stops.push(() => member.stop());
+    const record = await member.join();
+    const manager = await this.#openPartitions({
+      replicas: member.placements(record),
+      transport: member.transport,
+      nodesKnown: () => member.nodesKnown,
+    });
+    this.#stops.push(() => member.detach());
+    await member.attach(manager, record);
+    return this.#startServices(member.partitions);
+  }
+
+  async #openPartitions(member: MemberOptions | undefined): Promise<NodeManager> {
     const { identity } = this.#opened(this.#directory);
-    const options = partitionManagerOptions(this.#configuration, identity.nodeId, this.#environment.disk, (progress) =>
-      this.#replay.report(progress),
-    );
-    const manager = await PartitionManager.open(this.#environment, options, this.dataDirectory);
+    const { disk } = this.#environment;
+    const onReplay = (progress: ReplayProgress): void => this.#replay.report(progress);
+    const options = partitionManagerOptions(this.#configuration, identity.nodeId, disk, onReplay, member);
+    const manager: NodeManager = await PartitionManager.open(this.#environment, options, this.dataDirectory);
     this.#replay.finish();
     this.#manager = manager;
     this.#stops.push(() => manager.stop());
@@ -229,38 +278,35 @@ class Node implements RunningNode {
     return manager;
   }
 
-  async #startServices(manager: Manager): Promise<NodeServices> {
+  async #startServices(partitions: Partitions): Promise<NodeServices> {
     const { disk } = this.#configuration;
-    const partitions = {
-      slotPartitions: initialSlotPartitions(this.#configuration.partitions),
-      partitionIds: manager.partitionIds,
-      replicaOf: (id: Parameters<Manager['replicaOf']>[0]) => manager.replicaOf(id),
-    };
     const services = new NodeServices({
       environment: this.#environment,
       configuration: this.#configuration,
       partitions,
       drain: this.#drain.signal,
       nodeFacts: () => this.#facts(),
+      cluster: this.#member?.around,
     });
     this.#services = services;
     const setDiskFull: AppendAdmission['setDiskFull'] = (state) => {
       services.admission.setDiskFull(state);
-      manager.isShortOfSpace = state !== undefined;
+      this.#opened(this.#manager).isShortOfSpace = state !== undefined;
     };
     const diskWatch = new DiskWatch(this.#environment, { setDiskFull }, { directory: this.dataDirectory, ...disk });
     this.#diskWatch = diskWatch;
     await diskWatch.run();
     this.#stops.push(() => diskWatch.stop());
-    for (const replica of manager.replicas) {
-      const retention = new RetentionTask(this.#environment, replica, {
-        checkIntervalMs: this.#configuration.retention.checkIntervalMs,
-        limits: streamsLimitsOf(this.#configuration),
-      });
-      retention.run();
-      this.#stops.push(() => retention.stop());
-    }
     return services;
+  }
+
+  #startRetention(replica: OwnStreamsReplica): void {
+    const retention = new RetentionTask(this.#environment, replica, {
+      checkIntervalMs: this.#configuration.retention.checkIntervalMs,
+      limits: streamsLimitsOf(this.#configuration),
+    });
+    retention.run();
+    this.#stops.push(() => retention.stop());
   }
 
   async #listen(services: NodeServices): Promise<void> {
@@ -304,6 +350,8 @@ class Node implements RunningNode {
     const timeoutMs = this.#configuration.shutdown.drainMs;
     logger.info('the node drains', { timeoutMs });
     this.#health?.setPhase('draining');
+    // While requests are still sent on, so that they find the new leaders.
+    await this.#member?.handOver();
     void services.admission.close();
     this.#drain.abort(shuttingDown());
     const left = services.grpc.drain();
@@ -341,19 +389,19 @@ class Node implements RunningNode {
     if (failures.length > 0) throw failures[0];
   }
 
-  #onFatal(error: Error): void {
-    this.#environment.logger.error(
-      'the write-ahead log has failed: the node ends at once, and does not trust what it reads back',
-      {
-        error,
-      },
-    );
+  #onFatal(
+    error: Error,
+    what = 'the write-ahead log has failed: the node ends at once, and does not trust what it reads back',
+  ): void {
+    this.#environment.logger.error(what, { error });
     if (this.#options.onFatal) this.#options.onFatal(error);
     else process.exit(1);
   }
 
-  *#observedReplicas(): Iterable<ReturnType<typeof observe>> {
-    for (const { status } of this.#manager?.replicas ?? []) yield observe(status);
+  *#observedReplicas(): Iterable<ObservedReplica> {
+    for (const { status } of this.#manager?.replicas ?? []) {
+      yield { ...observe(status), catchesUp: this.#member?.isBehind(status.partitionId) ?? false };
+    }
   }
 
   #state(): string {
@@ -366,6 +414,7 @@ class Node implements RunningNode {
     const manager = this.#opened(this.#manager);
     return {
       identity: this.identity,
+      clusterId: this.clusterId,
       name: this.name,
       version,
       startedUnixMs: this.#startedUnixMs,
@@ -384,13 +433,7 @@ class Node implements RunningNode {
   }
 }
 
-function observe(status: Manager['replicas'][number]['status']): {
-  partitionId: typeof status.partitionId;
-  commitLsn: typeof status.commitLsn;
-  appliedLsn: typeof status.appliedLsn;
-  hasLeader: boolean;
-  fault: string | undefined;
-} {
+function observe(status: ReplicaStatus): Omit<ObservedReplica, 'catchesUp'> {
   const { partitionId, commitLsn, appliedLsn, leader, fault } = status;
   return { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, fault };
 }

@@ -3,17 +3,17 @@ import { assert } from '../base/assert.js';
 import { asPartitionId } from '../base/ids.js';
 import { aloneOn } from '../partition/index.js';
 import { defaultStateStoreSizes, LevelDbProvider } from '../state-store/index.js';
-import { StreamsStateMachine, defaultStreamsLimits } from '../streams/index.js';
+import { defaultStreamsLimits } from '../streams/index.js';
 import { defaultWalOptions } from '../wal/index.js';
 import { entryOverheadBytes } from './config/contradictions.js';
+import { slotCount } from '../metadata/index.js';
+import { createMachine } from './replicas.js';
 import type { NodeId, PartitionId } from '../base/ids.js';
 import type { Disk } from '../base/ports/disk.js';
+import type { MetadataMachine, MetadataResult } from '../metadata/index.js';
 import type { PartitionManagerOptions } from '../partition/index.js';
-import type { StreamsLimits, StreamsResult } from '../streams/index.js';
+import type { StreamsLimits, StreamsResult, StreamsStateMachine } from '../streams/index.js';
 import type { Configuration } from './config/index.js';
-
-/** Slots of the partition table. Fixed: clients and stored tables count with it. */
-const slotCount = 4096;
 
 /** Which partition each slot belongs to while a node has all of them: dealt out in turn. */
 export function initialSlotPartitions(partitionCount: number): readonly PartitionId[] {
@@ -35,27 +35,39 @@ export function streamsLimitsOf({ limits, producers }: Configuration): StreamsLi
   };
 }
 
-type ManagerOptions = PartitionManagerOptions<StreamsResult, StreamsStateMachine>;
+type ManagerOptions = PartitionManagerOptions<StreamsResult | MetadataResult, StreamsStateMachine | MetadataMachine>;
+
+/** In what a member of a cluster differs from a node alone. */
+export type MemberOptions = Pick<ManagerOptions, 'replicas' | 'transport' | 'nodesKnown'>;
+
+/** A group of one voter has nobody to send to. */
+function aloneOptions(partitions: number): MemberOptions {
+  return {
+    replicas: Array.from({ length: partitions }, (_, index) => aloneOn(asPartitionId(index + 1))),
+    transport: {
+      send: (partitionId, messages) =>
+        assert(messages.length === 0, () => `partition ${partitionId} has a message and no other replica`),
+    },
+    nodesKnown: () => 1,
+  };
+}
 
 export function partitionManagerOptions(
   configuration: Configuration,
   nodeId: NodeId,
   disk: Disk,
   onReplay: NonNullable<ManagerOptions['onReplay']>,
+  member: MemberOptions | undefined,
 ): ManagerOptions {
-  const { wal, stateStore, append, limits, trim, partitions } = configuration;
+  const { wal, stateStore, append, limits, trim, partitions, cluster } = configuration;
   const { blockCacheBytes } = stateStore;
   return {
     nodeId,
-    replicas: Array.from({ length: partitions }, (_, index) => aloneOn(asPartitionId(index + 1))),
-    // Until there are links between nodes: a group of one voter has nobody to send to.
-    transport: {
-      send: (partitionId, messages) =>
-        assert(messages.length === 0, () => `partition ${partitionId} has a message and no other replica`),
-    },
-    nodesKnown: () => 1,
+    ...(member ?? aloneOptions(partitions)),
+    // The heartbeat is the unit of the core's time.
+    ...(member === undefined ? {} : { tickMs: cluster.heartbeatMs }),
     storeProvider: new LevelDbProvider(disk),
-    createMachine: () => new StreamsStateMachine(),
+    createMachine,
     onReplay,
     wal: {
       segmentBytes: wal.segmentBytes,
@@ -77,6 +89,9 @@ export function partitionManagerOptions(
       ageMs: stateStore.flushAgeMs,
     },
     replica: {
+      ...(member === undefined
+        ? {}
+        : { electionTicks: Math.round(cluster.electionTimeoutMs / cluster.heartbeatMs), heartbeatTicks: 1 }),
       trimMode: trim.mode,
       // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.
       proposalsMax: append.inFlightItems + 1024,

@@ -1,12 +1,9 @@
 /** Settings that are right by themselves and wrong together. */
+import { clusterContradictions } from './cluster-contradictions.js';
+import { isLoopback } from './loopback.js';
 import { formatBytes } from './units.js';
+import type { Contradiction } from './contradiction.js';
 import type { Configuration } from './settings.js';
-
-export interface Contradiction {
-  /** Keys of the settings, all of which the message names. */
-  readonly keys: readonly string[];
-  readonly message: string;
-}
 
 /** What an entry of the log takes besides the batch's own bytes: command header, frame header, padding, commit group. */
 export const entryOverheadBytes = 64 * 1024;
@@ -73,7 +70,12 @@ export function findContradictions(configuration: Configuration): Contradiction[
       message: `${largerKey} (${format(given)}) is too small for ${smallerKey} (${format(smallerOf(configuration))})${slack}: ${because}`,
     });
   }
-  return [...found, ...listenContradictions(configuration), ...diskContradictions(configuration)];
+  return [
+    ...found,
+    ...listenContradictions(configuration),
+    ...diskContradictions(configuration),
+    ...clusterContradictions(configuration),
+  ];
 }
 
 function listenContradictions({ host, port, httpPort, security }: Configuration): Contradiction[] {
@@ -113,10 +115,4 @@ function diskContradictions({ disk, stateStore }: Configuration): Contradiction[
         `(${formatBytes(least)}): a full disk must leave room to flush everything. 0 turns the mark off`,
     },
   ];
-}
-
-/** Whether only this machine can connect to an address. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
 }

@@ -1,5 +1,7 @@
 /** Configuration of a node. */
+export { linkListenAddress, replicationFactorOf } from './cluster-contradictions.js';
 export { loadConfiguration } from './load.js';
 export type { ConfigurationSources } from './load.js';
 export { settingEntries } from './settings.js';
 export type { Configuration, SettingEntry } from './settings.js';
+export type { ListedNode } from './setting.js';

@@ -137,6 +137,31 @@ export function addresses(options: Common<readonly string[]> & { defaultText: st
   return make('HOST:PORT, ...', schema, options, options.defaultText);
 }
 
+/** A node as `cluster.nodes` names it. */
+export interface ListedNode {
+  readonly id: number;
+  /** `HOST:PORT` of its links. */
+  readonly linkAddress: string;
+}
+
+/** `ID@HOST:PORT` items, answered by id: a list in a file, comma-separated elsewhere. */
+export function listedNodes(options: Common<readonly ListedNode[]>): Setting<readonly ListedNode[]> {
+  const schema = z.union([scalar, z.array(scalar).max(64)]).transform((raw, context): readonly ListedNode[] => {
+    const items = (Array.isArray(raw) ? raw : String(raw).split(',')).map((item) => String(item).trim());
+    const nodes: ListedNode[] = [];
+    for (const item of items) {
+      const [, id, linkAddress = ''] = /^(\d{1,5})@(.*)$/.exec(item) ?? [];
+      if (id === undefined || Number(id) < 1 || Number(id) > 65_535 || !isAddress(linkAddress)) {
+        context.addIssue({ code: 'custom', message: `holds ${JSON.stringify(item)}, which is not ID@HOST:PORT` });
+        return z.NEVER;
+      }
+      nodes.push({ id: Number(id), linkAddress });
+    }
+    return nodes.toSorted((left, right) => left.id - right.id);
+  });
+  return make('ID@HOST:PORT, ...', schema, options, 'none');
+}
+
 function isAddress(item: string): boolean {
   const port = /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%a-z]{2,64}\]):(\d{1,5})$/.exec(item)?.[1];
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;

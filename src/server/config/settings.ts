@@ -3,7 +3,7 @@
  * the type {@link Configuration} all come from this table.
  */
 import { defaultFlushSchedulerOptions } from '../../state-store/flush-decision.js';
-import { addresses, bytes, durationMs, flag, integer, oneOf, optionalInteger, text } from './setting.js';
+import { addresses, bytes, durationMs, flag, integer, listedNodes, oneOf, optionalInteger, text } from './setting.js';
 import type { Setting } from './setting.js';
 
 const kib = 2 ** 10;
@@ -62,6 +62,45 @@ export const settings = {
     max: 1024,
     description: 'Number of stream partitions. Fixed when the data directory is made.',
   }),
+  cluster: {
+    nodes: listedNodes({
+      default: [],
+      description:
+        'All nodes of the cluster, this one included, each with the address of its links. The same list on every node. Not set: one node alone.',
+    }),
+    linkHost: text({
+      default: '',
+      defaultText: 'host',
+      description: 'Address that links between nodes listen on. Beyond loopback see security.allowInsecureListen.',
+    }),
+    linkPort: optionalInteger({
+      default: undefined,
+      min: 1,
+      max: 65_535,
+      defaultText: 'port + 2',
+      description: 'Port of links between nodes.',
+    }),
+    replicationFactor: optionalInteger({
+      default: undefined,
+      min: 1,
+      max: 7,
+      defaultText: 'the number of nodes',
+      description: 'Replicas of each partition; for now on all nodes. Fixed when the cluster is formed.',
+    }),
+    heartbeatMs: durationMs({
+      default: 50,
+      min: 10,
+      max: 10 * secondMs,
+      description: 'How often the leader of a partition tells the other replicas that it is there.',
+    }),
+    electionTimeoutMs: durationMs({
+      default: 500,
+      min: 50,
+      max: minuteMs,
+      description:
+        'How long a replica hears nothing of its leader before it stands for election; by chance up to twice as long.',
+    }),
+  },
   security: {
     allowInsecureListen: flag({
       default: false,

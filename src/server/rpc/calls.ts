@@ -22,6 +22,10 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** Calls back once when nothing of the call is left in the node: the answer was sent, or the caller is gone. */
   readonly onFinished: (callback: () => void) => void;
+  /** Milliseconds since the Unix epoch; Infinity when the caller gave none. */
+  readonly deadlineUnixMs: number;
+  /** What the caller sent along under a name; undefined when there is none. */
+  readonly header: (name: string) => string | undefined;
 }
 
 /** Messages of a server stream. */
@@ -86,6 +90,18 @@ export class Calls {
   unary<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Decoded, Response> {
     return (call, callback) =>
       this.#answer(name, call, callback, async (context) => method(requestOf<Request>(call.request), context));
+  }
+
+  /** A decoded request whose bytes may have to go elsewhere; what comes back from there is passed on as it is. */
+  unaryEither<Request, Response>(
+    name: string,
+    method: (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer>,
+  ): handleUnaryCall<Decoded, Response | Buffer> {
+    return (call, callback) =>
+      this.#answer(name, call, callback, async (context) => {
+        const { message, bytes } = decodedOf(call.request);
+        return method(message as Request, bytes, context);
+      });
   }
 
   streamBytes(name: string, method: StreamMethod<Buffer, Buffer>): handleServerStreamingCall<Buffer, Buffer> {
@@ -155,7 +171,7 @@ export class Calls {
     let reason = 'OK';
     try {
       if (this.#closed) throw shuttingDown();
-      return await method({ signal: controller.signal, onFinished });
+      return await method({ signal: controller.signal, onFinished, ...factsOf(call) });
     } catch (error) {
       const known = this.#errors.publicError(error, name);
       reason = known.reason;
@@ -169,18 +185,28 @@ export class Calls {
   }
 
   #whyCancelled(call: AnyCall): LogboomError {
-    const deadline = call.getDeadline();
-    const deadlineMs = deadline instanceof Date ? deadline.getTime() : deadline;
-    return deadlineMs <= this.#clock.wallMs()
+    return factsOf(call).deadlineUnixMs <= this.#clock.wallMs()
       ? new LogboomError('DEADLINE_EXCEEDED', 'the deadline of the call has passed')
       : new LogboomError('CANCELLED', 'the caller gave up');
   }
 }
 
-function requestOf<Request>(decoded: Decoded): Request {
+function factsOf(call: AnyCall): Pick<CallContext, 'deadlineUnixMs' | 'header'> {
+  const deadline = call.getDeadline();
+  return {
+    deadlineUnixMs: deadline instanceof Date ? deadline.getTime() : deadline,
+    header: (name) => call.metadata.get(name)[0]?.toString(),
+  };
+}
+
+function decodedOf(decoded: Decoded): { readonly message: unknown; readonly bytes: Buffer } {
   if ('refusal' in decoded) throw decoded.refusal;
+  return decoded;
+}
+
+function requestOf<Request>(decoded: Decoded): Request {
   // proto-loader made it from the method's request type.
-  return decoded.message as Request;
+  return decodedOf(decoded).message as Request;
 }
 
 /** At most one message of a call is in memory here: HTTP/2 flow control holds back `write` while the client does not read. */

@@ -32,7 +32,7 @@ export const reflectedDefinition: PackageDefinition = {
 };
 
 /** A decoded request of a cold method, or why it is none: only the handler can answer INVALID_ARGUMENT. */
-export type Decoded = { readonly message: unknown } | { readonly refusal: LogboomError };
+export type Decoded = { readonly message: unknown; readonly bytes: Buffer } | { readonly refusal: LogboomError };
 
 function serviceDefinition(name: string): ServiceDefinition {
   const definition = packageDefinition[`${packageName}.${name}`];
@@ -54,13 +54,16 @@ function checked(method: MethodDefinition<object, object>): object {
   const requestDeserialize = (bytes: Buffer): Decoded => {
     try {
       check(new ProtobufReader(bytes));
-      return { message: method.requestDeserialize(bytes) };
+      return { message: method.requestDeserialize(bytes), bytes };
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       return { refusal: new LogboomError('INVALID_ARGUMENT', `the bytes are no request of ${method.path}: ${detail}`) };
     }
   };
-  return { ...method, requestDeserialize };
+  // The answer of another node is passed on as its bytes.
+  const responseSerialize = (answer: object): Buffer =>
+    Buffer.isBuffer(answer) ? answer : method.responseSerialize(answer);
+  return { ...method, requestDeserialize, responseSerialize };
 }
 
 function forServer(name: string): Record<string, object> {
@@ -70,6 +73,16 @@ function forServer(name: string): Record<string, object> {
       return [methodName, hotMethods.has(methodName) ? passThrough(definition) : checked(definition)];
     }),
   );
+}
+
+/** How this node asks another one: the same methods from the other side. */
+export function callerOf(
+  service: 'StreamService' | 'ClusterService',
+  method: string,
+): MethodDefinition<object, object> {
+  const definition = serviceDefinition(service)[method];
+  assert(definition !== undefined, () => `no method ${method} in ${service}`);
+  return definition;
 }
 
 export const streamService = forServer('StreamService');

@@ -7,20 +7,16 @@
  *   the client.
  * - Batches are verified side by side and proposed in the order received.
  */
-import { encodeAppendSessionError, encodeAppendSessionOk } from '../wire/responses.js';
 import { decodeAppendSessionRequest } from '../wire/requests.js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import type { Appender } from './appends.js';
 import type { CallContext } from '../rpc/calls.js';
-import type { LogboomError } from '../../base/errors.js';
+import type { SessionAppends, SessionRequest } from './session-appends.js';
 
 export interface AppendSessionOptions {
   readonly inFlightBytesMax: number;
   readonly inFlightItemsMax: number;
   /** Aborts when the node drains: nothing more is read, what is in flight is answered, and the session ends. */
   readonly drain: AbortSignal;
-  /** The error as the client may see it. */
-  readonly publicError: (error: unknown) => LogboomError;
 }
 
 type SessionCall = ServerDuplexStream<Buffer, Buffer>;
@@ -31,16 +27,16 @@ const noBytes = new Uint8Array(0);
 export function runAppendSession(
   call: SessionCall,
   context: CallContext,
-  appender: Appender,
+  appends: SessionAppends,
   options: AppendSessionOptions,
 ): Promise<void> {
-  return new AppendSession(call, context, appender, options).run();
+  return new AppendSession(call, context, appends, options).run();
 }
 
 class AppendSession {
   readonly #call: SessionCall;
   readonly #context: CallContext;
-  readonly #appender: Appender;
+  readonly #appends: SessionAppends;
   readonly #options: AppendSessionOptions;
   /** Settles when the newest append, and all before it, were proposed or refused. */
   #proposed: Promise<void> = Promise.resolve();
@@ -53,10 +49,10 @@ class AppendSession {
   #finish: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #failure: unknown;
 
-  constructor(call: SessionCall, context: CallContext, appender: Appender, options: AppendSessionOptions) {
+  constructor(call: SessionCall, context: CallContext, appends: SessionAppends, options: AppendSessionOptions) {
     this.#call = call;
     this.#context = context;
-    this.#appender = appender;
+    this.#appends = appends;
     this.#options = options;
   }
 
@@ -78,6 +74,7 @@ class AppendSession {
       this.#ended = true;
       signal.removeEventListener('abort', onAbort);
       drain.removeEventListener('abort', onDrain);
+      this.#appends.close();
     });
   }
 
@@ -93,26 +90,20 @@ class AppendSession {
     this.#bytes += message.length;
     this.#items++;
     this.#applyBackPressure();
-    const result = this.#append(request.append ?? noBytes, request.requestId);
+    const result = this.#append({ message, requestId: request.requestId, append: request.append ?? noBytes });
     this.#answered = this.#answered
       .then(() => result)
       .then((answer) => this.#write(answer))
       .then(() => this.#release(message.length));
   }
 
-  /** Answers the encoded response; never rejects. */
-  async #append(bytes: Uint8Array, requestId: Uint8Array): Promise<Buffer> {
+  #append(request: SessionRequest): Promise<Buffer> {
     const previous = this.#proposed;
     let done = (): void => {};
     const own = new Promise<void>((resolve) => (done = resolve));
     // Both: a refusal may come before the turn of an append, and must not let the next one overtake those before it.
     this.#proposed = previous.then(() => own);
-    try {
-      const result = await this.#appender.append(bytes, this.#context.signal, { previous, done });
-      return encodeAppendSessionOk(requestId, result);
-    } catch (error) {
-      return encodeAppendSessionError(requestId, this.#options.publicError(error));
-    }
+    return this.#appends.answer(request, this.#context.signal, { previous, done });
   }
 
   /** Resolves when the message left for the network; never when the call ends before, and nothing waits for it then. */

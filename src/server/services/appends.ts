@@ -11,20 +11,13 @@ import {
 } from '../../streams/index.js';
 import { orAborted } from '../rpc/calls.js';
 import { decodeAppendRequest } from '../wire/requests.js';
-import { encodeAppendResponse } from '../wire/responses.js';
+import { encodeAppendResponse, encodeAppendSessionError, encodeAppendSessionOk } from '../wire/responses.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Counter, Histogram } from '../../base/ports/metrics.js';
 import type { AppendedResult, StreamsLimits } from '../../streams/index.js';
 import type { AppendAdmission } from '../admission.js';
+import type { AppendTurn, SessionAppends, SessionRequest } from './session-appends.js';
 import type { Router } from './routing.js';
-
-/** The place of an append in the order in which a session sent its appends. */
-export interface AppendTurn {
-  /** Settles when all appends before it were proposed or refused. */
-  readonly previous: Promise<void>;
-  /** To be called once, when this one was proposed or refused. */
-  readonly done: () => void;
-}
 
 export interface AppenderParts {
   readonly environment: Environment;
@@ -118,4 +111,26 @@ export class Appender {
       result: expectResult(result, 'appended'),
     };
   }
+}
+
+/** Appends of sessions, carried out on this node. */
+export class LocalAppends implements SessionAppends {
+  readonly #appender: Appender;
+  readonly #publicError: (error: unknown) => LogboomError;
+
+  /** @param publicError the error as the client may see it */
+  constructor(appender: Appender, publicError: (error: unknown) => LogboomError) {
+    this.#appender = appender;
+    this.#publicError = publicError;
+  }
+
+  async answer({ append, requestId }: SessionRequest, signal: AbortSignal, turn: AppendTurn): Promise<Buffer> {
+    try {
+      return encodeAppendSessionOk(requestId, await this.#appender.append(append, signal, turn));
+    } catch (error) {
+      return encodeAppendSessionError(requestId, this.#publicError(error));
+    }
+  }
+
+  close(): void {}
 }

@@ -7,12 +7,17 @@ import type { StateStoreVerification } from '../../state-store/types.js';
 import type { WalStats } from '../../wal/types.js';
 import type { Configuration } from '../config/index.js';
 import type { NodeIdentity } from '../data-directory.js';
+import { isForwarded } from '../forwarding/forwarding.js';
+import type { Leaders } from '../forwarding/leaders.js';
+import type { NodeView } from '../../metadata/index.js';
 import type { CallContext, MessageSink } from '../rpc/calls.js';
+import type { ClusterNodes, NodeAnswer } from './cluster-nodes.js';
 import type { Partitions, Router, StreamsReplica } from './routing.js';
 
 /** What the node says of itself, at the moment of the question. */
 export interface NodeFacts {
   readonly identity: NodeIdentity;
+  readonly clusterId: string;
   readonly name: string;
   readonly version: string;
   readonly startedUnixMs: number;
@@ -30,6 +35,18 @@ export interface ClusterParts {
   readonly partitions: Partitions;
   readonly router: Router;
   readonly nodeFacts: () => NodeFacts;
+  /** Undefined when the node is alone. */
+  readonly others: ClusterNodes | undefined;
+  /** Undefined when the node is alone, and leads what it has. */
+  readonly leaders: Pick<Leaders, 'routeOf'> | undefined;
+}
+
+/** What is used of the answers of other nodes. */
+interface NodesAnswer {
+  readonly nodes: readonly object[];
+}
+interface PartitionsAnswer {
+  readonly partitions: readonly { readonly id: number; readonly replicas: readonly object[] }[];
 }
 
 /** Damaged values that one message names. */
@@ -42,14 +59,29 @@ export class ClusterMethods {
     this.#parts = parts;
   }
 
-  async describeCluster(): Promise<object> {
+  /** All nodes; asked by one of them, this one alone. */
+  async describeCluster({ ownView }: { readonly ownView: boolean }, context: CallContext): Promise<object> {
+    const own = this.#describeSelf();
+    const { others } = this.#parts;
+    if (others === undefined || isForwarded(context)) return own;
+    if (ownView) return { ...own, nodes: [...own.nodes, ...others.known.map(knownNode)].toSorted(byId) };
+    const answers = await others.ask<NodesAnswer>('DescribeCluster');
+    const nodes = answers.map((asked) =>
+      'answer' in asked
+        ? (asked.answer.nodes[0] ?? unreachableNode(asked.node, 'it says nothing'))
+        : unreachableNode(asked.node, asked.failure),
+    );
+    return { ...own, nodes: [...own.nodes, ...nodes].toSorted(byId) };
+  }
+
+  #describeSelf(): { readonly nodes: readonly object[]; readonly [field: string]: unknown } {
     const { configuration, partitions, router, nodeFacts } = this.#parts;
     const facts = nodeFacts();
     let streamCount = 0;
-    for (const { machine } of router.replicas()) streamCount += machine.streamCount;
+    for (const replica of router.replicas()) streamCount += streamCountOf(replica);
     const { limits } = configuration;
     return {
-      clusterId: facts.identity.clusterId,
+      clusterId: facts.clusterId,
       nodes: [
         {
           id: facts.identity.nodeId,
@@ -70,6 +102,7 @@ export class ClusterMethods {
       ],
       slotPartitions: partitions.slotPartitions,
       answeredBy: facts.identity.nodeId,
+      leaders: [...router.replicas()].flatMap((replica) => this.#leaderOf(replica)),
       limits: {
         recordBytes: limits.recordBytes,
         batchBytes: limits.batchBytes,
@@ -81,7 +114,33 @@ export class ClusterMethods {
     };
   }
 
-  async listPartitions(): Promise<object> {
+  /** Of a partition without a known leader nothing is said. */
+  #leaderOf(replica: StreamsReplica): readonly object[] {
+    const { leaders, nodeFacts } = this.#parts;
+    const { partitionId, isLeader, status } = replica;
+    const route = leaders?.routeOf(partitionId);
+    const isHere = leaders === undefined ? isLeader : route?.type === 'local';
+    const node = isHere ? nodeFacts().identity.nodeId : route?.type === 'remote' ? route.nodeId : undefined;
+    return node === undefined ? [] : [{ partition: partitionId, node, term: status.term }];
+  }
+
+  /** All replicas of all nodes; asked by one of them, those of this one alone. */
+  async listPartitions(context: CallContext): Promise<object> {
+    const own = await this.#ownPartitions();
+    const { others } = this.#parts;
+    if (others === undefined || isForwarded(context)) return { partitions: own };
+    const replicas = new Map<number, object[]>();
+    for (const asked of await others.ask<PartitionsAnswer>('ListPartitions')) {
+      for (const [id, replica] of replicasOf(asked, others)) replicas.set(id, [...(replicas.get(id) ?? []), replica]);
+    }
+    const partitions = own.map((partition) => ({
+      ...partition,
+      replicas: [...partition.replicas, ...(replicas.get(partition.id) ?? [])].toSorted(byReplicaId),
+    }));
+    return { partitions };
+  }
+
+  async #ownPartitions(): Promise<{ readonly id: number; readonly replicas: readonly object[] }[]> {
     const { partitions, router } = this.#parts;
     const slots = new Map<number, number>();
     for (const partitionId of partitions.slotPartitions) slots.set(partitionId, (slots.get(partitionId) ?? 0) + 1);
@@ -91,7 +150,7 @@ export class ClusterMethods {
       slotCount: slots.get(replica.partitionId) ?? 0,
       streamCount: streamCountOf(replica),
     }));
-    return { partitions: await Promise.all(messages) };
+    return Promise.all(messages);
   }
 
   async verifyPartition(
@@ -121,6 +180,32 @@ export class ClusterMethods {
     await sink.write({ ...outcomeMessage(outcome), totalBytes: outcome.bytes, appliedLsn: outcome.appliedLsn });
   }
 }
+
+function* replicasOf(asked: NodeAnswer<PartitionsAnswer>, nodes: ClusterNodes): Iterable<readonly [number, object]> {
+  if ('answer' in asked) {
+    for (const { id, replicas } of asked.answer.partitions) for (const replica of replicas) yield [id, replica];
+    return;
+  }
+  const nodeId = asked.node.id;
+  for (const placed of nodes.replicas) {
+    if (placed.nodeId !== nodeId) continue;
+    const { partitionId, replicaId } = placed;
+    yield [partitionId, { replicaId, nodeId, role: 'unreachable', fault: `node ${nodeId}: ${asked.failure}` }];
+  }
+}
+
+/** What is known of a node without it. */
+function knownNode({ id, name, zone, softwareVersion: version, advertisedAddresses, incarnation }: NodeView): object {
+  return { id, name, zone, version, advertisedAddresses, incarnation };
+}
+
+function unreachableNode(node: NodeView, failure: string): object {
+  return { ...knownNode(node), state: `unreachable: ${failure}` };
+}
+
+const byId = (left: object, right: object): number => (left as { id: number }).id - (right as { id: number }).id;
+const byReplicaId = (left: object, right: object): number =>
+  (left as { replicaId: number }).replicaId - (right as { replicaId: number }).replicaId;
 
 /** Operators look at partitions above all when one of them does not serve. */
 function streamCountOf(replica: StreamsReplica): number {

@@ -4,20 +4,26 @@ import { Calls } from '../rpc/calls.js';
 import { ErrorReporter } from '../rpc/errors.js';
 import { GrpcServer } from '../rpc/grpc-server.js';
 import { streamsLimitsOf } from '../partition-options.js';
-import { Appender } from './appends.js';
+import { Forwarding, noForwarding } from '../forwarding/forwarding.js';
+import { Appender, LocalAppends } from './appends.js';
 import { runAppendSession } from './append-session.js';
 import { ClusterMethods } from './cluster-service.js';
-import { Pages, Reads } from './reads.js';
+import { Pages, pageBytes, Reads } from './reads.js';
 import { Router } from './routing.js';
 import { StreamMethods } from './stream-service.js';
 import { Tails } from './tails.js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Configuration } from '../config/index.js';
-import type { MessageSink } from '../rpc/calls.js';
+import { decodeGetContextRequest, decodeReadRequest } from '../wire/requests.js';
+import type { CallContext, MessageSink, UnaryMethod } from '../rpc/calls.js';
+import type { Forward } from '../forwarding/forwarding.js';
+import type { Leaders } from '../forwarding/leaders.js';
+import type { RemoteCalls } from '../forwarding/remote-calls.js';
+import type { ClusterNodes } from './cluster-nodes.js';
 import type { NodeFacts } from './cluster-service.js';
 import type { ListStreamsRequest } from './list-streams.js';
-import type { Partitions } from './routing.js';
+import type { Partitions, StreamsReplica } from './routing.js';
 import type {
   CreateStreamRequest,
   DeleteStreamRequest,
@@ -35,6 +41,14 @@ export interface NodeServicesParts {
   /** Aborts when the node drains: sessions and tails end. */
   readonly drain: AbortSignal;
   readonly nodeFacts: () => NodeFacts;
+  /** The other nodes; undefined when the node is alone. */
+  readonly cluster: ClusterAround | undefined;
+}
+
+export interface ClusterAround {
+  readonly leaders: Leaders;
+  readonly remote: RemoteCalls;
+  readonly nodes: ClusterNodes;
 }
 
 export class NodeServices {
@@ -49,7 +63,8 @@ export class NodeServices {
     this.#parts = parts;
     const { environment, configuration } = parts;
     const { append, limits, grpc, host, port } = configuration;
-    this.#errors = new ErrorReporter(environment);
+    const { cluster } = parts;
+    this.#errors = new ErrorReporter(environment, cluster && ((error) => cluster.leaders.explained(error)));
     this.#router = new Router(parts.partitions, environment.crc32);
     this.admission = new AppendAdmission({
       // A request has some bytes around its batch; the largest batch must pass alone.
@@ -74,7 +89,7 @@ export class NodeServices {
     const router = this.#router;
     const streamsLimits = streamsLimitsOf(configuration);
     const shared = { environment, router, admission: this.admission, limits: streamsLimits };
-    const streams = new StreamMethods({ ...shared, streamsMax: limits.streams });
+    const streams = new StreamMethods({ ...shared, streamsMax: limits.streams, confirm: this.#confirm() });
     const appender = new Appender(shared);
     const pages = new Pages(environment);
     const budget = new ReadBudget({ inFlightBytesMax: read.inFlightBytes, waitingItemsMax: read.waitingItems });
@@ -93,36 +108,117 @@ export class NodeServices {
       inFlightBytesMax: append.sessionInFlightBytes,
       inFlightItemsMax: append.sessionInFlightItems,
       drain,
-      publicError: (error: unknown) => this.#errors.publicError(error, 'AppendSession'),
     };
+    const localAppends = new LocalAppends(appender, (error) => this.#errors.publicError(error, 'AppendSession'));
+    const forward = this.#forwarding();
+    const change = <Request>(
+      name: string,
+      streamOf: (request: Request) => string,
+      method: (request: Request) => Promise<object>,
+    ): object => calls.unaryEither(name, forward.decoded({ name, isIdempotent: false }, streamOf, method));
+    const ask = <Request>(
+      name: string,
+      streamOf: (request: Request) => string,
+      method: (request: Request, context: CallContext) => Promise<object>,
+    ): object => calls.unaryEither(name, forward.decoded({ name, isIdempotent: true }, streamOf, method));
+    const page = (
+      name: string,
+      decode: (bytes: Buffer) => { readonly maxBytes: number | undefined },
+      method: UnaryMethod<Buffer, Buffer>,
+    ): object => {
+      const reserve = (bytes: Buffer, { signal }: CallContext): Promise<() => void> =>
+        budget.acquire(pageBytes(decode(bytes).maxBytes), signal);
+      return calls.unaryBytes(name, forward.bytes({ name, isIdempotent: true, reserve }, method));
+    };
+    const reserveAppend = (bytes: Buffer): (() => void) => this.admission.admit(bytes.length);
     return {
-      CreateStream: calls.unary('CreateStream', (request: CreateStreamRequest) => streams.createStream(request)),
-      GetStream: calls.unary('GetStream', (request: { name: string }, context) => streams.getStream(request, context)),
+      CreateStream: change<CreateStreamRequest>(
+        'CreateStream',
+        ({ name }) => name,
+        (request) => streams.createStream(request),
+      ),
+      GetStream: ask<{ name: string }>(
+        'GetStream',
+        ({ name }) => name,
+        (request, context) => streams.getStream(request, context),
+      ),
       ListStreams: calls.unary('ListStreams', (request: ListStreamsRequest, context) =>
         streams.listStreams(request, context),
       ),
-      UpdateStream: calls.unary('UpdateStream', (request: UpdateStreamRequest) => streams.updateStream(request)),
-      DeleteStream: calls.unary('DeleteStream', (request: DeleteStreamRequest) => streams.deleteStream(request)),
-      GetProducer: calls.unary('GetProducer', (request: GetProducerRequest, context) =>
-        streams.getProducer(request, context),
+      UpdateStream: change<UpdateStreamRequest>(
+        'UpdateStream',
+        ({ name }) => name,
+        (request) => streams.updateStream(request),
       ),
-      Append: calls.unaryBytes('Append', (bytes, { signal }) => appender.appendUnary(bytes, signal)),
+      DeleteStream: change<DeleteStreamRequest>(
+        'DeleteStream',
+        ({ name }) => name,
+        (request) => streams.deleteStream(request),
+      ),
+      GetProducer: ask<GetProducerRequest>(
+        'GetProducer',
+        ({ stream }) => stream,
+        (request, context) => streams.getProducer(request, context),
+      ),
+      Append: calls.unaryBytes(
+        'Append',
+        forward.bytes({ name: 'Append', isIdempotent: false, reserve: reserveAppend }, (bytes, { signal }) =>
+          appender.appendUnary(bytes, signal),
+        ),
+      ),
       AppendSession: calls.session('AppendSession', (call, context) =>
-        runAppendSession(call, context, appender, sessionOptions),
+        runAppendSession(call, context, forward.session(localAppends, context), sessionOptions),
       ),
-      Read: calls.unaryBytes('Read', (bytes, context) => reads.read(bytes, context)),
-      Tail: calls.streamBytes('Tail', (bytes, sink, context) => tails.tail(bytes, sink, context)),
-      GetContext: calls.unaryBytes('GetContext', (bytes, context) => reads.getContext(bytes, context)),
+      Read: page('Read', decodeReadRequest, (bytes, context) => reads.read(bytes, context)),
+      Tail: calls.streamBytes(
+        'Tail',
+        forward.tail((bytes, sink, context) => tails.tail(bytes, sink, context)),
+      ),
+      GetContext: page('GetContext', decodeGetContextRequest, (bytes, context) => reads.getContext(bytes, context)),
+    } as UntypedServiceImplementation;
+  }
+
+  /** A node alone leads everything. */
+  #forwarding(): Forward {
+    const { cluster, environment, drain } = this.#parts;
+    if (cluster === undefined) return noForwarding;
+    return new Forwarding({
+      ...cluster,
+      clock: environment.clock,
+      admission: this.admission,
+      partitionOf: (stream) => this.#router.partitionOf(stream),
+      publicError: (error) => this.#errors.publicError(error, 'AppendSession'),
+      drain,
+    });
+  }
+
+  /** Whoever leads confirms; the wait for a leader is the same as of requests that are sent there. */
+  #confirm(): (replica: StreamsReplica, signal: AbortSignal) => Promise<void> {
+    const { cluster } = this.#parts;
+    if (cluster === undefined) return (replica, signal) => replica.awaitLinearizable(signal);
+    return (replica, signal) => {
+      const confirm = (): Promise<void> => replica.awaitLinearizable(signal);
+      const call = { signal, isForwarded: false };
+      return cluster.leaders.run(replica.partitionId, call, { local: confirm, remote: confirm });
     };
   }
 
   #clusterMethods(): UntypedServiceImplementation {
-    const { configuration, partitions, nodeFacts } = this.#parts;
-    const cluster = new ClusterMethods({ configuration, partitions, router: this.#router, nodeFacts });
+    const { configuration, partitions, nodeFacts, cluster: around } = this.#parts;
+    const cluster = new ClusterMethods({
+      configuration,
+      partitions,
+      router: this.#router,
+      nodeFacts,
+      others: around?.nodes,
+      leaders: around?.leaders,
+    });
     const { calls } = this;
     return {
-      DescribeCluster: calls.unary('DescribeCluster', () => cluster.describeCluster()),
-      ListPartitions: calls.unary('ListPartitions', () => cluster.listPartitions()),
+      DescribeCluster: calls.unary('DescribeCluster', (request: { readonly ownView: boolean }, context) =>
+        cluster.describeCluster(request, context),
+      ),
+      ListPartitions: calls.unary('ListPartitions', (_request: object, context) => cluster.listPartitions(context)),
       VerifyPartition: calls.stream(
         'VerifyPartition',
         (request: { partition: number }, sink: MessageSink<object>, context) =>

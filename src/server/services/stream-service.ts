@@ -48,6 +48,8 @@ export interface StreamServiceParts {
   readonly limits: StreamsLimits;
   /** Streams of the whole node. */
   readonly streamsMax: number;
+  /** Resolves when a replica here shows everything that was acknowledged before the call. */
+  readonly confirm: (replica: StreamsReplica, signal: AbortSignal) => Promise<void>;
 }
 
 export class StreamMethods {
@@ -82,7 +84,7 @@ export class StreamMethods {
 
   async listStreams(request: ListStreamsRequest, { signal }: CallContext): Promise<object> {
     const replicas = [...this.#parts.router.replicas()];
-    await Promise.all(replicas.map((replica) => replica.awaitLinearizable(signal)));
+    await Promise.all(replicas.map((replica) => this.#parts.confirm(replica, signal)));
     const { streams, nextPageToken } = listAllStreams(replicas, request, this.#parts.environment.crc32);
     return { streams: streams.map(({ replica, stream }) => streamMessage(stream, replica)), nextPageToken };
   }

@@ -2,7 +2,7 @@
  * `google.rpc.Status` with its details (google/rpc/status.proto, google/rpc/error_details.proto), as clients of every
  * language expect it in the trailer `grpc-status-details-bin`.
  */
-import { ProtobufWriter } from '../../base/protobuf.js';
+import { ProtobufError, ProtobufReader, ProtobufWriter } from '../../base/protobuf.js';
 import { errorRegistry } from '../../base/errors.js';
 import type { LogboomError } from '../../base/errors.js';
 
@@ -49,4 +49,62 @@ export function encodeStatus(error: LogboomError): Buffer {
 
 function anyOf(type: string, message: ProtobufWriter): ProtobufWriter {
   return new ProtobufWriter().string(1, `type.googleapis.com/${type}`).message(2, message);
+}
+
+/** What an error says for programs: `google.rpc.ErrorInfo`. */
+export interface ErrorInfo {
+  readonly reason: string;
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** The ErrorInfo of an encoded status; undefined when there is none of ours. */
+export function decodeErrorInfo(bytes: unknown): ErrorInfo | undefined {
+  if (!(bytes instanceof Uint8Array)) return undefined;
+  try {
+    const reader = new ProtobufReader(bytes);
+    let info: ErrorInfo | undefined;
+    while (reader.next()) {
+      if (reader.field === 3) info = infoOfAny(reader.message()) ?? info;
+      else reader.skip();
+    }
+    return info;
+  } catch (error) {
+    if (!(error instanceof ProtobufError)) throw error;
+    return undefined;
+  }
+}
+
+function infoOfAny(any: ProtobufReader): ErrorInfo | undefined {
+  let type = '';
+  let value: ProtobufReader | undefined;
+  while (any.next()) {
+    if (any.field === 1) type = any.string();
+    else if (any.field === 2) value = any.message();
+    else any.skip();
+  }
+  return value !== undefined && type.endsWith('/google.rpc.ErrorInfo') ? readErrorInfo(value) : undefined;
+}
+
+function readErrorInfo(reader: ProtobufReader): ErrorInfo | undefined {
+  let reason = '';
+  let ofDomain = '';
+  const facts: Record<string, string> = {};
+  while (reader.next()) {
+    if (reader.field === 1) reason = reader.string();
+    else if (reader.field === 2) ofDomain = reader.string();
+    else if (reader.field === 3) Object.assign(facts, readFact(reader.message()));
+    else reader.skip();
+  }
+  return ofDomain === domain ? { reason, facts } : undefined;
+}
+
+function readFact(entry: ProtobufReader): Record<string, string> {
+  let name = '';
+  let value = '';
+  while (entry.next()) {
+    if (entry.field === 1) name = entry.string();
+    else if (entry.field === 2) value = entry.string();
+    else entry.skip();
+  }
+  return { [name]: value };
 }

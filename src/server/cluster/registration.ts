@@ -1,0 +1,94 @@
+/** What a node says of itself, kept up to date in the metadata: addresses, name, zone and version may change with a restart. */
+import { isLogboomError, LogboomError } from '../../base/errors.js';
+import { sleep } from '../../base/ports/clock.js';
+import { encodeCommand, expectApplied } from '../../metadata/index.js';
+import { nodeDescriptionSchema } from './formation-record.js';
+import type { NodeId } from '../../base/ids.js';
+import type { Environment } from '../../base/ports/environment.js';
+import type { NodeDescription } from '../../metadata/index.js';
+import type { CallMethod } from '../../transport/index.js';
+import type { MetadataReplica } from '../replicas.js';
+
+export const registrationMethod = 'register-node';
+
+const tryAgainMs = 500;
+const requestBytesMax = 16 * 1024;
+
+export interface RegistrationParts {
+  readonly environment: Pick<Environment, 'clock' | 'logger'>;
+  readonly clusterId: string;
+  readonly self: NodeDescription;
+  readonly replica: MetadataReplica;
+  /** The node that leads the metadata group; undefined when none is known. */
+  readonly leader: () => NodeId | undefined;
+  readonly call: (nodeId: NodeId, request: Uint8Array) => Promise<unknown>;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the metadata says of this node what it says of itself. */
+export async function registerSelf(parts: RegistrationParts): Promise<void> {
+  const { environment, self, replica, signal } = parts;
+  while (!signal.aborted) {
+    try {
+      const known = replica.machine.state?.nodes.get(self.id);
+      if (known !== undefined && isSame(known, self)) return;
+      if (known !== undefined) await register(parts);
+    } catch (error) {
+      if (!isLogboomError(error)) throw error;
+      if (!error.retryable) {
+        environment.logger.error('the cluster does not take what this node says of itself', { error });
+        return;
+      }
+    }
+    await sleep(environment.clock, tryAgainMs, signal);
+  }
+}
+
+/** Proposes what another member says of itself, on the leader. */
+export function registrationHandler(parts: () => Omit<RegistrationParts, 'self'> | undefined): CallMethod {
+  return {
+    kind: 'unary',
+    access: 'members',
+    requestBytesMax,
+    async handle(request, { hello }) {
+      const known = parts();
+      if (known?.replica.isLeader !== true) {
+        throw new LogboomError('NOT_LEADER', 'this node does not lead the metadata group', { retryAfterMs: 100 });
+      }
+      const node = decodeDescription(request);
+      if (node === undefined || node.id !== hello.nodeId || node.incarnation !== hello.incarnation) {
+        throw new LogboomError('INVALID_ARGUMENT', 'a node speaks for itself only');
+      }
+      await propose(known, node);
+      return new Uint8Array(0);
+    },
+  };
+}
+
+function decodeDescription(request: Uint8Array): NodeDescription | undefined {
+  try {
+    return nodeDescriptionSchema.parse(JSON.parse(new TextDecoder().decode(request)));
+  } catch {
+    return undefined;
+  }
+}
+
+async function register(parts: RegistrationParts): Promise<void> {
+  const { self, replica, leader, call } = parts;
+  if (replica.isLeader) return propose(parts, self);
+  const nodeId = leader();
+  if (nodeId !== undefined) await call(nodeId, new TextEncoder().encode(JSON.stringify(self)));
+}
+
+async function propose(
+  { clusterId, replica, environment }: Omit<RegistrationParts, 'self'>,
+  node: NodeDescription,
+): Promise<void> {
+  const command = encodeCommand({ type: 'register-node', clusterId, node }, { timeMs: environment.clock.wallMs() });
+  expectApplied((await replica.propose(command)).result);
+}
+
+function isSame(known: NodeDescription, self: NodeDescription): boolean {
+  const fields = Object.keys(self) as (keyof NodeDescription)[];
+  return fields.every((field) => JSON.stringify(known[field]) === JSON.stringify(self[field]));
+}

@@ -1,0 +1,71 @@
+/** Asks every other node of the cluster what only it can tell. */
+import { status as grpcStatus } from '@grpc/grpc-js';
+import { callerOf } from '../rpc/definitions.js';
+import { unaryCall } from '../forwarding/remote-calls.js';
+import type { ServiceError } from '@grpc/grpc-js';
+import type { NodeId } from '../../base/ids.js';
+import type { NodeView } from '../../metadata/index.js';
+import type { RemoteCalls } from '../forwarding/remote-calls.js';
+
+/** A node that is well answers within milliseconds; who asks wants to see the others meanwhile. */
+const answerMs = 1000;
+
+export interface ClusterNodesParts {
+  readonly nodeId: NodeId;
+  readonly remote: RemoteCalls;
+  /** As the metadata has them, this node among them. */
+  readonly nodes: () => readonly NodeView[];
+  readonly replicas: () => readonly PlacedReplica[];
+}
+
+export interface PlacedReplica {
+  readonly partitionId: number;
+  readonly replicaId: number;
+  readonly nodeId: NodeId;
+}
+
+/** What a node answered, or why it did not. */
+export type NodeAnswer<Answer> =
+  { readonly node: NodeView; readonly answer: Answer } | { readonly node: NodeView; readonly failure: string };
+
+export class ClusterNodes {
+  readonly #parts: ClusterNodesParts;
+
+  constructor(parts: ClusterNodesParts) {
+    this.#parts = parts;
+  }
+
+  /** Where the metadata wants replicas, whether or not they answer. */
+  get replicas(): readonly PlacedReplica[] {
+    return this.#parts.replicas();
+  }
+
+  /** The nodes but this one. */
+  get known(): readonly NodeView[] {
+    return this.#parts.nodes().filter(({ id }) => id !== this.#parts.nodeId);
+  }
+
+  /** The nodes but this one, asked for the same; each answers for itself alone. */
+  ask<Answer>(method: string): Promise<NodeAnswer<Answer>[]> {
+    return Promise.all(this.known.map((node) => this.#askOne<Answer>(node, method)));
+  }
+
+  async #askOne<Answer>(node: NodeView, method: string): Promise<NodeAnswer<Answer>> {
+    const { remote } = this.#parts;
+    const { path, responseDeserialize } = callerOf('ClusterService', method);
+    const [address] = node.advertisedAddresses;
+    if (address === undefined) return { node, failure: 'it has no address' };
+    const options = { deadline: Date.now() + answerMs };
+    try {
+      const client = remote.client({ nodeId: node.id, address });
+      const bytes = await unaryCall(client, path, Buffer.alloc(0), remote.headers(), options);
+      return { node, answer: responseDeserialize(bytes) as Answer };
+    } catch (error) {
+      const { code, details } = error as Partial<ServiceError>;
+      const silence = `it does not answer at ${address}`;
+      if (code === grpcStatus.UNAVAILABLE) return { node, failure: silence };
+      if (code === grpcStatus.DEADLINE_EXCEEDED) return { node, failure: `${silence} within ${answerMs} ms` };
+      return { node, failure: details ?? String(error) };
+    }
+  }
+}
