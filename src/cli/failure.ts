@@ -45,6 +45,8 @@ const hints: Readonly<Record<string, string>> = {
   PRODUCER_FENCED: 'Another process took over this producer id. Only one at a time can append with it.',
   FENCING_TOKEN_MISMATCH: 'Give the stream’s token with --fencing-token; `logboom stream describe` shows it.',
   SEQ_MISMATCH: 'Something else appended in between. See `logboom stream describe NAME` for the position.',
+  NOT_LEADER: 'An election takes about a second: try again, and see `logboom cluster status` if this stays.',
+  LEADERSHIP_LOST: 'Run the command again; see `logboom cluster status` if this stays.',
   QUEUE_FULL: 'The server is busy; try again.',
   DISK_FULL: 'Free space on the server’s disk, or delete streams; appends go on by themselves when there is room.',
   DATA_CORRUPT: 'Run `logboom partition verify` to see what is damaged, and see the server’s log.',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { isLogboomError } from '../base/errors.js';
 import { addAppendCommand } from './commands/append.js';
+import { addClusterCommands } from './commands/cluster.js';
 import { addContextCommand } from './commands/context.js';
 import { addNodeCommands } from './commands/node.js';
 import { addPartitionCommands } from './commands/partition.js';
@@ -16,6 +17,7 @@ import { helpHint, usageErrorOf } from './usage.js';
 const examples = `
 Examples:
   logboom dev                            run a node
+  logboom cluster local -n 3             run a cluster of three on this machine
   logboom append web access.log          append a file, a record a line
   logboom read web --last 20             print the newest records
   logboom tail web                       follow a stream
@@ -43,6 +45,7 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
   addContextCommand(program, io);
   addStatusCommand(program, io);
   addPartitionCommands(program, io);
+  addClusterCommands(program, io);
   for (const command of commandsOf(program)) configure(command, io);
   let chosen = program;
   program.hook('preAction', (_, command) => {

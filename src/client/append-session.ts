@@ -5,6 +5,8 @@ import type { Connection, Duplex } from './connection.js';
 import { appendSessionResponse } from './messages.js';
 import type { AppendResponseMessage } from './messages.js';
 import { backoffMs } from './retry.js';
+import type { Route } from './routes.js';
+import { SilenceWatch } from './silence-watch.js';
 import { errorOfAppend, errorOfCall } from './status.js';
 
 /** A batch on its way. */
@@ -25,6 +27,7 @@ export interface SessionEvents<Batch> {
 }
 
 export interface SessionOptions {
+  readonly stream: string;
   /** Whether a batch may be sent again when it is not known whether it was stored. */
   readonly idempotent: boolean;
   readonly inFlightBatchesMax: number;
@@ -53,6 +56,9 @@ const followsFromRefusal = new Set(['PRODUCER_GAP', 'SEQ_MISMATCH']);
  * ```
  *
  * While there are refused ones nothing new is sent; when every sent one has its answer, all go again.
+ *
+ * A session that was opened elsewhere than where the stream's leader is now known to be still works, because nodes pass
+ * appends on. It moves: when all that was sent has its answer, what comes next goes through a session to the leader.
  */
 export class AppendSession<Batch extends OutgoingBatch> {
   readonly #connection: Connection;
@@ -62,7 +68,8 @@ export class AppendSession<Batch extends OutgoingBatch> {
   #sentCount = 0;
   #refusedCount = 0;
   #call: Duplex | undefined;
-  #position = 0;
+  #route: Route;
+  #silenceWatch: SilenceWatch | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #stallTimer: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -76,6 +83,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
     this.#connection = connection;
     this.#options = options;
     this.#events = events;
+    this.#route = connection.route(options.stream);
   }
 
   /** Batches without a final answer. */
@@ -94,12 +102,17 @@ export class AppendSession<Batch extends OutgoingBatch> {
   /** Sends what can be sent; to be called when a batch got its request. */
   pump(): void {
     if (this.#ended || this.#retryTimer || this.#refusedCount > 0) return;
+    if (this.#call && this.#shouldMove()) {
+      if (this.#sentCount > 0) return;
+      this.#endCall();
+    }
     while (this.#sentCount < this.#queue.length && this.#sentCount < this.#options.inFlightBatchesMax) {
       const request = (this.#queue[this.#sentCount] as Batch).request;
       if (!request) return;
       const call = (this.#call ??= this.#open());
       this.#sentCount += 1;
       this.#watchStall();
+      this.#watchSilence();
       call.write(request);
     }
   }
@@ -110,18 +123,33 @@ export class AppendSession<Batch extends OutgoingBatch> {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#stallTimer);
     this.#queue.length = 0;
+    this.#endCall();
+  }
+
+  /** Nothing more is sent through the call, and nothing that was sent waits for its answer. */
+  #endCall(): void {
     const call = this.#call;
-    this.#call = undefined;
+    this.#forgetCall();
     if (!call) return;
     call.end();
     // A session that the peer does not end in return must not keep the process alive.
     setTimeout(() => call.cancel(), 1000).unref();
   }
 
+  #forgetCall(): void {
+    this.#call = undefined;
+    this.#restSilenceWatch();
+  }
+
+  #shouldMove(): boolean {
+    const route = this.#connection.route(this.#options.stream);
+    return route.address !== this.#route.address && this.#connection.isDirect(route);
+  }
+
   #open(): Duplex {
-    this.#position = this.#connection.position;
-    const call = this.#connection.duplex(method.appendSession);
-    const address = this.#connection.address;
+    this.#route = this.#connection.route(this.#options.stream);
+    const call = this.#connection.duplex(method.appendSession, this.#route);
+    const { address } = this.#route;
     call.on('data', (bytes: Buffer) => {
       if (call === this.#call) this.#answered(bytes);
     });
@@ -143,6 +171,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
   #answered(bytes: Buffer): void {
     const answer = this.#decode(bytes);
     if (!answer) return;
+    this.#silenceWatch?.heard();
     const batch = this.#refusedCount < this.#sentCount ? this.#queue[this.#refusedCount] : undefined;
     if (!batch || batch.requestId !== answer.requestId) {
       const expected = batch ? String(batch.requestId) : 'none';
@@ -169,8 +198,10 @@ export class AppendSession<Batch extends OutgoingBatch> {
   #stored(batch: Batch, response: AppendResponseMessage): void {
     this.#queue.splice(this.#refusedCount, 1);
     this.#sentCount -= 1;
+    if (this.#failures > 0) this.#connection.answered(this.#route);
     this.#failures = 0;
     this.#progressAtMs = Date.now();
+    if (this.#sentCount === 0) this.#restSilenceWatch();
     if (this.#toldInterruption) this.#events.resumed();
     this.#toldInterruption = false;
     this.#events.stored(batch, response);
@@ -204,8 +235,8 @@ export class AppendSession<Batch extends OutgoingBatch> {
   }
 
   #broken(error: Error): void {
-    this.#call = undefined;
-    this.#connection.leave(this.#position, error);
+    this.#forgetCall();
+    this.#connection.failed(this.#route, error);
     if (this.#connection.closed) return this.#fatal(closed());
     // Nobody waits for anything: the next batch opens another session.
     if (this.#queue.length === 0) return;
@@ -228,7 +259,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
     const { options } = this.#connection;
     this.#failures += 1;
     const delayMs =
-      isClientError(cause, 'UNREACHABLE') && this.#failures < options.addresses.length
+      isClientError(cause, 'UNREACHABLE') && this.#failures < this.#connection.addressCount
         ? 0
         : backoffMs(options.retry, this.#failures, cause, options.random);
     if (Date.now() + delayMs - this.#progressAtMs > this.#options.giveUpAfterMs)
@@ -246,11 +277,24 @@ export class AppendSession<Batch extends OutgoingBatch> {
 
   /** Sends again through another node when this one cannot take it, otherwise through the same session. */
   #leaveSession(refusal: Error | undefined): void {
-    if (!isLogboomError(refusal) || (refusal.reason !== 'NOT_LEADER' && refusal.reason !== 'SHUTTING_DOWN')) return;
-    this.#connection.leave(this.#position, refusal);
-    const call = this.#call;
-    this.#call = undefined;
-    call?.end();
+    if (!isLogboomError(refusal)) return;
+    this.#connection.failed(this.#route, refusal);
+    if (refusal.reason === 'NOT_LEADER' || refusal.reason === 'SHUTTING_DOWN') this.#endCall();
+  }
+
+  /** Only what may be sent again is taken away from a node that does not answer. */
+  #watchSilence(): void {
+    if (!this.#options.idempotent || this.#silenceWatch) return;
+    this.#silenceWatch = new SilenceWatch(this.#connection, this.#route, (error) => {
+      const call = this.#call;
+      this.#broken(error);
+      call?.cancel();
+    });
+  }
+
+  #restSilenceWatch(): void {
+    this.#silenceWatch?.end();
+    this.#silenceWatch = undefined;
   }
 
   #watchStall(): void {
@@ -272,7 +316,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
     this.#failure = error;
     const batches = this.#queue.splice(0);
     const call = this.#call;
-    this.#call = undefined;
+    this.#forgetCall();
     this.end();
     call?.cancel();
     for (const batch of batches) this.#events.failed(batch, error, true);

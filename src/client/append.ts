@@ -74,7 +74,12 @@ export async function appendBatch(
   const { signal, deadlineMs } = options;
   const idempotent = producer !== undefined;
   try {
-    const answer = await setup.connection.unaryBytes(method.append, request, { signal, deadlineMs, idempotent });
+    const answer = await setup.connection.unaryBytes(method.append, request, {
+      stream,
+      signal,
+      deadlineMs,
+      idempotent,
+    });
     const { appendTimeUnixMs, durability: _, ...stored } = appendResponse.decode(answer);
     return { ...stored, appendTimeMs: appendTimeUnixMs };
   } catch (error) {

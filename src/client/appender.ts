@@ -132,6 +132,7 @@ export class Appender {
     this.#session = new AppendSession<PendingBatch>(
       setup.connection,
       {
+        stream: setup.target.stream,
         idempotent: setup.target.producer !== undefined,
         inFlightBatchesMax: setup.target.producer === undefined ? 1 : setup.limits.inFlightBatchesMax,
         giveUpAfterMs: setup.limits.giveUpAfterMs,

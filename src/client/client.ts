@@ -24,7 +24,10 @@ import type { TailOptions, TailPage } from './tail.js';
 import { ZstdCompressor } from './zstd.js';
 
 export interface ClientOptions {
-  /** `host:port`, or several with commas between them; by default 127.0.0.1:7400. Any node of the cluster will do. */
+  /**
+   * `host:port`, or several with commas between them; by default 127.0.0.1:7400. Any node of the cluster will do; several
+   * are for the first call, and for when all nodes that the first one told of have moved.
+   */
   readonly address?: string | undefined;
   /** The same as a list; the next one is tried when one does not answer. */
   readonly addresses?: readonly string[] | undefined;
@@ -115,7 +118,7 @@ export class LogboomClient {
     this.cluster = new Cluster(this.#connection);
   }
 
-  /** The address that calls go to now. */
+  /** The address of calls for which no leader is known, or needed. */
   get address(): string {
     return this.#connection.address;
   }
@@ -152,6 +155,8 @@ export class LogboomClient {
       this.cluster.limits({ signal }),
       codec === Codec.none ? undefined : this.#compressor.load(),
     ]);
+    // A session stays where it is opened until it is at rest.
+    await this.#connection.ready(stream);
     if (signal?.aborted) throw abortError(signal);
     const limits = appenderLimits(options, serverLimits);
     const epoch = wanted?.epoch ?? state.epoch + (wanted?.takeOver && state.known ? 1 : 0);
@@ -181,7 +186,7 @@ export class LogboomClient {
   /** Where a producer stands: what a restarted producer asks before it goes on. */
   async producer(stream: string, producerId: string, options: CallOptions = {}): Promise<ProducerState> {
     const request = { message: getProducerRequest, value: { stream, producerId } };
-    const bounds = { ...options, idempotent: true };
+    const bounds = { ...options, stream, idempotent: true };
     const state = await this.#connection.unary(method.getProducer, request, getProducerResponse, bounds);
     return { ...state, lastSeq: state.known ? state.lastSeq : undefined };
   }

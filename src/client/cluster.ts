@@ -15,6 +15,8 @@ export interface ClusterInfo {
   readonly nodes: readonly NodeInfo[];
   /** Partition of each hash slot. */
   readonly slotPartitions: readonly number[];
+  /** Who leads which partition, as far as the node that answered knows. */
+  readonly leaders: readonly { readonly partition: number; readonly node: number; readonly term: number }[];
   /** The node that answered. */
   readonly answeredBy: number;
   readonly limits: Limits;
@@ -43,12 +45,14 @@ export class Cluster {
     this.#connection = connection;
   }
 
-  async describe(options: CallOptions = {}): Promise<ClusterInfo> {
-    const request = { message: messages.describeClusterRequest, value: {} };
-    const response = await this.#connection.unary(method.describeCluster, request, messages.describeClusterResponse, {
-      ...options,
-      idempotent: true,
-    });
+  /** What one node knows with `ownView`; without it all nodes are asked how they are. */
+  async describe(options: CallOptions & { readonly ownView?: boolean | undefined } = {}): Promise<ClusterInfo> {
+    const { ownView, signal, deadlineMs } = options;
+    const request = { message: messages.describeClusterRequest, value: { ownView } };
+    const bounds = { signal, deadlineMs, idempotent: true };
+    const answer = messages.describeClusterResponse;
+    const response = await this.#connection.unary(method.describeCluster, request, answer, bounds);
+    this.#connection.learned(response);
     if (!response.limits) throw new ClientError('PROTOCOL', 'a description of the cluster without its limits');
     this.#limits = response.limits;
     return { ...response, limits: response.limits };
@@ -56,7 +60,7 @@ export class Cluster {
 
   /** The limits of the server, asked once. */
   async limits(options: CallOptions = {}): Promise<Limits> {
-    return this.#limits ?? (await this.describe(options)).limits;
+    return this.#limits ?? (await this.describe({ ...options, ownView: true })).limits;
   }
 
   async partitions(options: CallOptions = {}): Promise<readonly PartitionInfo[]> {
@@ -79,9 +83,9 @@ export class Cluster {
     const { signal, deadlineMs, onProgress } = options;
     signal?.throwIfAborted();
     const request = messages.verifyPartitionRequest.encode({ partition });
-    return this.#connection.retrying('VerifyPartition', true, { signal }, async () => {
-      const { address } = this.#connection;
-      const call = this.#connection.serverStream(method.verifyPartition, request, deadlineMs);
+    return this.#connection.retrying({ what: 'VerifyPartition', idempotent: true }, { signal }, async (route) => {
+      const { address } = route;
+      const call = this.#connection.serverStream(method.verifyPartition, request, route, deadlineMs);
       const onAbort = (): void => call.cancel();
       signal?.addEventListener('abort', onAbort, { once: true });
       try {

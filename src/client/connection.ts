@@ -1,11 +1,18 @@
-import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import type { ClientDuplexStream, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
+import type { Client, ClientDuplexStream, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { Logger } from '../base/ports/logger.js';
+import { Channels } from './channels.js';
 import { ClientError, isClientError, isRetryable } from './errors.js';
 import { abortError, backoffMs, pause } from './retry.js';
 import type { RetryOptions } from './retry.js';
+import { MapRefresh } from './map-refresh.js';
+import { describeClusterRequest, describeClusterResponse } from './messages.js';
+import type { ClusterDescription } from './messages.js';
+import { Routes } from './routes.js';
+import type { Route } from './routes.js';
 import type { Message } from './schema.js';
+import { SilenceWatch } from './silence-watch.js';
 import { errorOfCall } from './status.js';
 
 /** Bounds of one call; every method of the client takes them. */
@@ -67,151 +74,266 @@ const channelOptions = {
   'grpc-node.flow_control_window': 4 * 1024 * 1024,
 };
 
+/** Time for a node to say what it knows: it asks nobody for it. */
+const describeMs = 1000;
+
 const passThrough = (bytes: Buffer): Buffer => bytes;
 const noMetadata = new Metadata();
 
+export interface UnaryOptions extends CallOptions {
+  readonly idempotent: boolean;
+  /** What the request is about: it goes to the leader of this stream's partition. */
+  readonly stream?: string | undefined;
+}
+
+interface AttemptOptions {
+  readonly address: string;
+  readonly deadlineAtMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly watched?: Route | undefined;
+}
+
 export type Duplex = ClientDuplexStream<Buffer, Buffer>;
 
-/** Channels to the addresses of one cluster, one of them current; the next one is tried when it does not answer. */
+/** What to send one attempt at a request with. */
+type Attempt<Result> = (route: Route) => Promise<Result>;
+
+interface RetryBounds {
+  readonly deadlineAtMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Calls to the nodes of one cluster: each goes to the leader that it is for, as far as that is known. */
 export class Connection {
   readonly options: ConnectionOptions;
-  #channels: (Client | undefined)[];
-  #current = 0;
+  readonly #routes: Routes;
+  readonly #refresh: MapRefresh;
+  readonly #asking = new Map<string, Promise<void>>();
+  readonly #channels = new Channels(channelOptions, () => performance.now());
   #closed = false;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
-    this.#channels = options.addresses.map(() => undefined);
+    this.#routes = new Routes(options.addresses);
+    this.#refresh = new MapRefresh({
+      routes: this.#routes,
+      logger: options.logger,
+      describe: (address) => this.#describe(address),
+    });
   }
 
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** The address that requests go to now. */
+  /** The address of requests that no leader is known for. */
   get address(): string {
-    return this.options.addresses[this.#current] as string;
+    return this.#routes.home;
+  }
+
+  /** Number of addresses that there are to choose from. */
+  get addressCount(): number {
+    return this.#routes.addresses.length;
+  }
+
+  /** Where a request goes now: to the leader of the stream's partition, or to any node. */
+  route(stream?: string): Route {
+    const route = this.#routes.route(stream);
+    if (stream === undefined) return route;
+    const unproven = this.#routes.unprovenLeader(route);
+    if (unproven !== undefined) void this.#ask(unproven);
+    const isDoubtful = unproven === undefined && !this.isDirect(route) && !this.#routes.isSingle;
+    this.#refresh.used(isDoubtful);
+    return route;
+  }
+
+  /** Whether the node at the other end is known to lead. */
+  isDirect(route: Route): boolean {
+    return this.#routes.isDirect(route);
+  }
+
+  /** To be told of every failed attempt. */
+  failed(route: Route, error: unknown): void {
+    if (this.#routes.failed(route, error) && !this.#closed) void this.#refresh.refresh();
+  }
+
+  answered(route: Route): void {
+    this.#routes.answered(route.address);
+  }
+
+  /** What a node said of the cluster. */
+  learned(description: ClusterDescription): void {
+    this.#refresh.learned(description);
+  }
+
+  /** Resolves when the cluster is known, or was asked in vain: for requests that stay where they go first. */
+  async ready(stream: string): Promise<void> {
+    if (!this.#refresh.isFresh) await this.#refresh.refresh();
+    const unproven = this.#routes.unprovenLeader(this.#routes.route(stream));
+    if (unproven !== undefined) await this.#ask(unproven);
+  }
+
+  /**
+   * Looks after a request that has had no answer for long: asks the node whether it is there, and another one who leads.
+   *
+   * @returns whether to give the attempt up: the node does not answer, or another one leads
+   */
+  async examine(route: Route): Promise<boolean> {
+    if (this.#routes.isSingle || this.#closed) return false;
+    await this.#ask(route.address);
+    await this.#refresh.refresh();
+    return !this.#closed && (this.#routes.isSuspect(route.address) || this.#routes.isElsewhere(route));
   }
 
   /**
    * One request, one response, as often as the retry options allow.
    *
-   * @param idempotent whether the request may be sent again when it is not known whether it was carried out
+   * @param options.idempotent whether the request may be sent again when it is not known whether it was carried out
+   * @param options.stream what the request is about
    */
   async unary<Request, Response>(
     path: Method,
     request: { message: Message<Request>; value: Parameters<Message<Request>['encode']>[0] },
     response: Message<Response>,
-    options: CallOptions & { idempotent: boolean },
+    options: UnaryOptions,
   ): Promise<ReturnType<Message<Response>['decode']>> {
     const bytes = await this.unaryBytes(path, request.message.encode(request.value), options);
     return response.decode(bytes);
   }
 
   /** The same with the encoded messages. */
-  async unaryBytes(path: Method, request: Buffer, options: CallOptions & { idempotent: boolean }): Promise<Buffer> {
+  async unaryBytes(path: Method, request: Buffer, options: UnaryOptions): Promise<Buffer> {
+    const { stream, idempotent, signal } = options;
     const deadlineAtMs = Date.now() + (options.deadlineMs ?? this.options.deadlineMs);
-    return this.retrying(path, options.idempotent, { deadlineAtMs, signal: options.signal }, () =>
-      this.#unaryOnce(path, request, deadlineAtMs, options.signal),
-    );
+    return this.retrying({ what: path, idempotent, stream }, { deadlineAtMs, signal }, (route) => {
+      const watched = idempotent ? route : undefined;
+      return this.#unaryOnce(path, request, { address: route.address, deadlineAtMs, signal, watched });
+    });
   }
 
   /** Runs `attempt` until it succeeds, fails for good, or attempts or time are used up. */
   async retrying<Result>(
-    what: string,
-    idempotent: boolean,
-    bounds: { readonly deadlineAtMs?: number | undefined; readonly signal?: AbortSignal | undefined },
-    attempt: () => Promise<Result>,
+    call: { readonly what: string; readonly idempotent: boolean; readonly stream?: string | undefined },
+    bounds: RetryBounds,
+    attempt: Attempt<Result>,
   ): Promise<Result> {
-    const { retry, addresses, logger, random } = this.options;
+    const { retry, logger, random } = this.options;
+    // What is told in the end.
     let previous: Error | undefined;
     for (let failures = 1; ; failures += 1) {
-      const attempted = this.#current;
+      const route = this.route(call.stream);
       try {
-        return await attempt();
+        const result = await attempt(route);
+        this.answered(route);
+        return result;
       } catch (error) {
         // That the deadline passed says less than what the attempts before it met.
-        if (idempotent && previous !== undefined && isLogboomError(error, 'DEADLINE_EXCEEDED')) throw previous;
-        if (failures >= retry.attemptsMax || !isRetryable(error, idempotent)) throw error;
-        previous = error as Error;
-        this.leave(attempted, error);
+        if (call.idempotent && previous !== undefined && isLogboomError(error, 'DEADLINE_EXCEEDED')) throw previous;
+        this.failed(route, error);
+        if (!isRetryable(error, call.idempotent)) throw error;
+        previous = moreTelling(previous, error as Error);
+        if (failures >= retry.attemptsMax) throw previous;
         // Every address gets one attempt before any delay.
         const delayMs =
-          isClientError(error, 'UNREACHABLE') && failures < addresses.length
+          isClientError(error, 'UNREACHABLE') && failures < this.addressCount
             ? 0
             : backoffMs(retry, failures, error, random);
         // No time for another attempt.
-        if (bounds.deadlineAtMs !== undefined && Date.now() + delayMs >= bounds.deadlineAtMs) throw error;
-        logger.debug('request failed, trying again', { what, failures, delayMs, error });
+        if (bounds.deadlineAtMs !== undefined && Date.now() + delayMs >= bounds.deadlineAtMs) throw previous;
+        logger.debug('request failed, trying again', { ...call, ...route, failures, delayMs, error });
         if (delayMs > 0) await pause(delayMs, bounds.signal);
       }
     }
   }
 
-  /** Opens a bidirectional stream of encoded messages on the current address. */
-  duplex(path: Method): Duplex {
-    return this.#channel().makeBidiStreamRequest(path, passThrough, passThrough, noMetadata, {});
+  /** Opens a bidirectional stream of encoded messages. */
+  duplex(path: Method, { address }: Route): Duplex {
+    return this.#channel(address).makeBidiStreamRequest(path, passThrough, passThrough, noMetadata, {});
   }
 
   /** Opens a stream of encoded responses. */
-  serverStream(path: Method, request: Buffer, deadlineMs?: number): ClientReadableStream<Buffer> {
+  serverStream(path: Method, request: Buffer, { address }: Route, deadlineMs?: number): ClientReadableStream<Buffer> {
     const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
-    return this.#channel().makeServerStreamRequest(path, passThrough, passThrough, request, noMetadata, options);
-  }
-
-  /** Index of the current address, to be given to {@link leave}. */
-  get position(): number {
-    return this.#current;
-  }
-
-  /** Moves on from an address that does not answer or does not lead; no more than once for the same failure. */
-  leave(position: number, error: unknown): void {
-    if (position !== this.#current || this.options.addresses.length === 1) return;
-    if (isLogboomError(error) && error.reason !== 'NOT_LEADER' && error.reason !== 'SHUTTING_DOWN') return;
-    const hinted = isLogboomError(error) ? this.options.addresses.indexOf(String(error.facts['leader_address'])) : -1;
-    this.#current = hinted >= 0 ? hinted : (position + 1) % this.options.addresses.length;
+    return this.#channel(address).makeServerStreamRequest(path, passThrough, passThrough, request, noMetadata, options);
   }
 
   close(): void {
     this.#closed = true;
-    for (const channel of this.#channels) channel?.close();
-    this.#channels = this.#channels.map(() => undefined);
+    this.#channels.close();
   }
 
-  #channel(): Client {
+  /** Finds out whether a node is there, and what it knows. */
+  #ask(address: string): Promise<void> {
+    let asking = this.#asking.get(address);
+    if (asking) return asking;
+    asking = this.#describe(address)
+      .then(
+        (description) => {
+          this.#routes.answered(address);
+          this.#refresh.learned(description);
+        },
+        (error: unknown) => void this.#routes.failed({ address, partition: undefined }, error),
+      )
+      .finally(() => this.#asking.delete(address));
+    this.#asking.set(address, asking);
+    return asking;
+  }
+
+  #channel(address: string): Client {
     if (this.#closed) throw new ClientError('CLOSED', 'the client is closed');
-    const { addresses } = this.options;
-    return (this.#channels[this.#current] ??= new Client(
-      addresses[this.#current] as string,
-      credentials.createInsecure(),
-      channelOptions,
-    ));
+    return this.#channels.to(address);
   }
 
-  #unaryOnce(path: Method, request: Buffer, deadlineAtMs: number, signal: AbortSignal | undefined): Promise<Buffer> {
+  /** @throws ClientError also when the answer takes too long: whoever is well answers at once */
+  async #describe(address: string): Promise<ClusterDescription> {
+    const request = describeClusterRequest.encode({ ownView: true });
+    const deadlineAtMs = Date.now() + describeMs;
+    try {
+      const bytes = await this.#unaryOnce(method.describeCluster, request, { address, deadlineAtMs });
+      return describeClusterResponse.decode(bytes);
+    } catch (error) {
+      if (!isLogboomError(error, 'DEADLINE_EXCEEDED')) throw error;
+      throw new ClientError('CONNECTION_LOST', `the node does not answer (${address})`, { cause: error });
+    }
+  }
+
+  /** @param options.watched the route of a request that may be given up and sent elsewhere when its node falls silent */
+  #unaryOnce(path: Method, request: Buffer, options: AttemptOptions): Promise<Buffer> {
+    const { address, deadlineAtMs, signal, watched } = options;
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(abortError(signal));
+      let abandoned: Error | undefined;
       const onAbort = (): void => call.cancel();
       const finish = (error: ServiceError | null, response?: Buffer): void => {
+        watch?.end();
         signal?.removeEventListener('abort', onAbort);
         if (!error) resolve(response as Buffer);
         else if (signal?.aborted) reject(abortError(signal));
         else if (this.#closed) reject(new ClientError('CLOSED', 'the client was closed', { cause: error }));
-        else reject(withAddress(errorOfCall(error), this.address));
+        else reject(abandoned ?? withAddress(errorOfCall(error), address));
       };
-      const options = { deadline: deadlineAtMs };
-      const call = this.#channel().makeUnaryRequest(
+      const call = this.#channel(address).makeUnaryRequest(
         path,
         passThrough,
         passThrough,
         request,
         noMetadata,
-        options,
+        { deadline: deadlineAtMs },
         finish,
       );
+      const abandon = (error: Error): void => {
+        abandoned = error;
+        call.cancel();
+      };
+      const watch = watched && new SilenceWatch(this, watched, abandon);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
+}
+
+/** That one node cannot be reached says little when another has said what is wrong. */
+function moreTelling(previous: Error | undefined, error: Error): Error {
+  return isLogboomError(previous) && isClientError(error, 'UNREACHABLE') ? previous : error;
 }
 
 /** Names the address in errors that are about reaching it. */

@@ -203,14 +203,17 @@ export const node = message({
   state: field.string(13),
   memoryRssBytes: field.uint64(14),
 });
-export const describeClusterRequest = message({});
+export const partitionLeader = message({ partition: field.uint32(1), node: field.uint32(2), term: field.uint64(3) });
+export const describeClusterRequest = message({ ownView: field.bool(1) });
 export const describeClusterResponse = message({
   clusterId: field.string(1),
   nodes: field.messages(2, node),
   slotPartitions: field.uint32s(3),
   answeredBy: field.uint32(4),
   limits: field.message(5, limits),
+  leaders: field.messages(6, partitionLeader),
 });
+export type ClusterDescription = MessageValue<typeof describeClusterResponse>;
 
 export const replica = message({
   replicaId: field.uint32(1),

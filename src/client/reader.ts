@@ -119,6 +119,7 @@ export async function readPage(setup: ReaderSetup, stream: string, options: Read
     expectedEpoch: options.expectedEpoch,
   };
   const response = await setup.connection.unary(method.read, { message: readRequest, value }, readResponse, {
+    stream,
     signal: options.signal,
     deadlineMs: options.deadlineMs,
     idempotent: true,
@@ -175,7 +176,7 @@ export async function readContext(
     method.getContext,
     { message: getContextRequest, value },
     getContextResponse,
-    { signal: options.signal, deadlineMs: options.deadlineMs, idempotent: true },
+    { stream, signal: options.signal, deadlineMs: options.deadlineMs, idempotent: true },
   );
   const batches = await unpackBatches(response.batches, setup.compressor);
   const { beforeCount, afterCount, moreBefore, moreAfter, firstSeq, nextSeq, streamEpoch } = response;

@@ -60,7 +60,7 @@ export class Streams {
       method.createStream,
       { message: messages.createStreamRequest, value },
       messages.createStreamResponse,
-      { ...bounds(options), idempotent: ifNotExists },
+      { ...bounds(options), stream: name, idempotent: ifNotExists },
     );
     return { ...infoOf(response.stream), created: response.created };
   }
@@ -69,6 +69,7 @@ export class Streams {
     const request = { message: messages.getStreamRequest, value: { name } };
     const response = await this.#connection.unary(method.getStream, request, messages.getStreamResponse, {
       ...bounds(options),
+      stream: name,
       idempotent: true,
     });
     return infoOf(response.stream);
@@ -98,7 +99,7 @@ export class Streams {
       method.updateStream,
       { message: messages.updateStreamRequest, value },
       messages.updateStreamResponse,
-      { ...bounds(options), idempotent: expectedFencingToken === undefined },
+      { ...bounds(options), stream: name, idempotent: expectedFencingToken === undefined },
     );
     return infoOf(response.stream);
   }
@@ -112,6 +113,7 @@ export class Streams {
     const request = { message: messages.deleteStreamRequest, value };
     return this.#connection.unary(method.deleteStream, request, messages.deleteStreamResponse, {
       ...bounds(options),
+      stream: name,
       idempotent: false,
     });
   }

@@ -8,6 +8,8 @@ import type { BatchRecords, LogRecord } from './records.js';
 import { checkStart } from './reader.js';
 import type { ReaderSetup, ReadStart } from './reader.js';
 import { abortError, backoffMs, pause } from './retry.js';
+import type { Route } from './routes.js';
+import { SilenceWatch } from './silence-watch.js';
 import { errorOfCall } from './status.js';
 
 export interface TailOptions extends ReadStart, CallOptions {
@@ -32,6 +34,9 @@ export interface TailPage extends Iterable<LogRecord> {
   readonly streamEpoch: number;
 }
 
+/** A tail waits for appends most of the time: that alone says little. */
+const silenceMs = 5000;
+
 type Position =
   { readonly fromSeq: number; readonly expectedEpoch: number } | { readonly pageToken: string } | ReadStart;
 
@@ -50,19 +55,21 @@ export async function* tailPages(setup: ReaderSetup, stream: string, options: Ta
   const { connection } = setup;
   const { retry, random, logger } = connection.options;
   const { signal } = options;
-  let position = await resolveStart(setup, stream, options);
+  // It stays where it goes: the leader is to be known before.
+  let position = (await Promise.all([resolveStart(setup, stream, options), connection.ready(stream)]))[0];
   let failures = 0;
   let reached = false;
   let interruptedAtMs: number | undefined;
   for (;;) {
-    const current = connection.position;
+    const route = connection.route(stream);
     let lost: Error;
     try {
-      for await (const page of tailOnce(setup, stream, position, options)) {
+      for await (const page of tailOnce(setup, stream, position, options, route)) {
         if (interruptedAtMs !== undefined) options.onResumption?.();
         interruptedAtMs = undefined;
         failures = 0;
         reached = true;
+        connection.answered(route);
         if (page.recordCount > 0) yield page;
         position = { pageToken: page.nextPageToken };
       }
@@ -79,7 +86,7 @@ export async function* tailPages(setup: ReaderSetup, stream: string, options: Ta
     if (reached && interruptedAtMs === undefined) options.onInterruption?.(lost);
     interruptedAtMs ??= Date.now();
     if (Date.now() - interruptedAtMs > (options.resumeForMs ?? Number.POSITIVE_INFINITY)) throw lost;
-    connection.leave(current, lost);
+    connection.failed(route, lost);
     const delayMs = backoffMs(retry, failures, lost, random);
     logger.debug('tail interrupted, resuming', { stream, failures, delayMs, error: lost });
     await pause(delayMs, signal);
@@ -92,7 +99,7 @@ async function resolveStart(setup: ReaderSetup, stream: string, options: TailOpt
   if (pageToken !== undefined) return { pageToken };
   if (sinceMs !== undefined) return { sinceMs: Math.trunc(sinceMs) };
   const request = { message: getStreamRequest, value: { name: stream } };
-  const bounds = { signal, deadlineMs, idempotent: true };
+  const bounds = { stream, signal, deadlineMs, idempotent: true };
   const { stream: found } = await setup.connection.unary(method.getStream, request, getStreamResponse, bounds);
   if (!found) throw new ClientError('PROTOCOL', 'an answer without the stream');
   const from = fromSeq ?? Math.max(found.firstSeq, found.nextSeq - (last ?? 0));
@@ -104,16 +111,18 @@ async function* tailOnce(
   stream: string,
   position: Position,
   options: TailOptions,
+  route: Route,
 ): AsyncGenerator<TailPage> {
   const { sinceMs, ...start } = position as ReadStart & { expectedEpoch?: number };
   const { maxBytes, signal } = options;
   const request = { stream, ...start, sinceUnixMs: sinceMs, maxBytes, acceptCodecs: setup.acceptCodecs };
-  const address = setup.connection.address;
-  const call = setup.connection.serverStream(method.tail, tailRequest.encode(request));
+  const call = setup.connection.serverStream(method.tail, tailRequest.encode(request), route);
   const onAbort = (): void => call.cancel();
+  const watch = new SilenceWatch(setup.connection, route, onAbort, silenceMs);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    for await (const bytes of messages(call, address)) {
+    for await (const bytes of messages(call, route.address)) {
+      watch.heard();
       const response = tailResponse.decode(bytes);
       const batches = await unpackBatches(response.batches, setup.compressor);
       yield {
@@ -129,6 +138,7 @@ async function* tailOnce(
       };
     }
   } finally {
+    watch.end();
     signal?.removeEventListener('abort', onAbort);
     call.cancel();
   }

@@ -78,7 +78,10 @@ function serviceError(error: unknown): Partial<ServiceError> {
 }
 
 export class FakeServer {
-  readonly streams = new Map<string, FakeStream>();
+  /** Nodes of one cluster share them. */
+  streams = new Map<string, FakeStream>();
+  /** What it says of its cluster, besides its limits. */
+  cluster: () => Json = () => ({});
   readonly requests: { method: string; request: Json; atMs: number }[] = [];
   /** Runs before a request is carried out; what it throws is the answer. */
   before: (method: string, request: Json, count: number) => void | Promise<void> = () => {};
@@ -120,7 +123,11 @@ export class FakeServer {
       Tail: (call: ServerWritableStream<Json, Json>) => void this.#tail(call),
     });
     server.addService(ClusterService.service, {
-      DescribeCluster: this.#unary('DescribeCluster', () => ({ clusterId: 'fake', limits: this.limits })),
+      DescribeCluster: this.#unary('DescribeCluster', () => ({
+        clusterId: 'fake',
+        limits: this.limits,
+        ...this.cluster(),
+      })),
       ListPartitions: this.#unary('ListPartitions', () => ({ partitions: [] })),
       VerifyPartition: (call: ServerWritableStream<Json, Json>) => call.end(),
     });

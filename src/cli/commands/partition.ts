@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { LogboomClient, PartitionInfo, Verification } from '../../client/index.js';
-import { countArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
+import { countArgument, durationArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
-import { CommandError, UsageError } from '../failure.js';
-import { formatBytes, formatCount, formatTable, plural } from '../format.js';
+import { CommandError, failureJson, failureText, UsageError } from '../failure.js';
+import { formatBytes, formatCount, formatTable, formatTime, plural } from '../format.js';
 import type { CommandIo } from '../io.js';
 import { Progress } from '../progress.js';
 
@@ -15,7 +17,7 @@ export function addPartitionCommands(program: Command, io: CommandIo): void {
       'after',
       `
 Examples:
-  logboom partition list
+  logboom partition list --watch
   logboom partition verify --all
 `,
     );
@@ -23,28 +25,66 @@ Examples:
   addVerify(partition, io);
 }
 
+interface ListOptions extends CommonOptions {
+  readonly watch?: boolean;
+  readonly interval: number;
+}
+
 function addList(partition: Command, io: CommandIo): void {
   const command = partition
     .command('list')
     .alias('ls')
-    .description('list partitions with every LSN of their replicas')
+    .description('list partitions with roles and every LSN of their replicas')
+    .option('-w, --watch', 'again and again, until interrupted')
+    .addOption(
+      new Option('--interval <duration>', 'from one look to the next').argParser(durationArgument).default(1000, '1s'),
+    )
     .addHelpText(
       'after',
       `
+In a cluster a line is a replica: the leader has the role "leader", and one
+whose node does not answer "unreachable". With --watch and --output json each
+look is one line, with its time.
+
 Examples:
   logboom partition list
+  logboom partition list --watch
   logboom partition list --output json | jq .id
 `,
     )
-    .action((options: CommonOptions) =>
-      withClient(options, async (client) => {
+    .action((options: ListOptions) =>
+      withClient(options, (client) => {
         const context = makeContext(io, options.output);
-        const partitions = await client.cluster.partitions({ signal: context.signal });
-        if (options.output === 'text') await context.output.write(partitionTable(partitions));
-        else for (const info of partitions) await context.output.write(toJsonLine(info));
+        return options.watch ? watchList(context, client, options) : printList(context, client);
       }),
     );
   withCommonOptions(command, io, ['text', 'json']);
+}
+
+async function printList(context: CommandContext, client: LogboomClient): Promise<void> {
+  const partitions = await client.cluster.partitions({ signal: context.signal });
+  if (context.format === 'text') await context.output.write(partitionTable(partitions));
+  else for (const info of partitions) await context.output.write(toJsonLine(info));
+}
+
+const clearScreen = '\u001b[H\u001b[2J';
+
+/** A look that fails is told and followed by the next one: it is when nodes fail that somebody watches. */
+async function watchList(context: CommandContext, client: LogboomClient, { interval }: ListOptions): Promise<void> {
+  const { signal, output, palette, io } = context;
+  while (!signal.aborted) {
+    const time = formatTime(Date.now());
+    try {
+      const partitions = await client.cluster.partitions({ signal });
+      const text = `${palette.dim(time)}\n${partitionTable(partitions)}`;
+      if (context.format === 'json') await output.write(toJsonLine({ time, partitions }));
+      else await output.write(io.stdout.isTTY === true ? `${clearScreen}${text}` : `${text}\n`);
+    } catch (error) {
+      if (signal.aborted) return;
+      io.stderr.write(context.format === 'json' ? failureJson(error) : failureText(error));
+    }
+    await sleep(interval, undefined, { signal }).catch(() => {});
+  }
 }
 
 /** Every LSN of rule 1, from the lowest to the highest. */
@@ -57,15 +97,19 @@ export function partitionTable(partitions: readonly PartitionInfo[]): string {
       replica.replicaId,
       replica.nodeId,
       replica.role,
-      replica.term,
-      replica.trimPoint,
-      ...(archives ? [replica.archivedLsn ?? '-'] : []),
-      replica.persistedLsn,
-      replica.appliedLsn,
-      replica.commitLsn,
-      replica.durableLsn,
-      formatBytes(replica.storeBytes),
-      formatBytes(replica.dirtyBytes),
+      ...(replica.role === 'unreachable'
+        ? ['-', '-', ...(archives ? ['-'] : []), '-', '-', '-', '-', '-', '-']
+        : [
+            replica.term,
+            replica.trimPoint,
+            ...(archives ? [replica.archivedLsn ?? '-'] : []),
+            replica.persistedLsn,
+            replica.appliedLsn,
+            replica.commitLsn,
+            replica.durableLsn,
+            formatBytes(replica.storeBytes),
+            formatBytes(replica.dirtyBytes),
+          ]),
       streamCount,
     ]),
   );

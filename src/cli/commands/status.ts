@@ -71,15 +71,19 @@ function statusText(
 function nodeText(node: ClusterInfo['nodes'][number], palette: Palette): string {
   const state = node.state === 'ok' ? palette.green('ok') : palette.red(node.state);
   const upMs = Math.max(0, Date.now() - node.startedUnixMs);
-  const rows = [
-    ['version', node.version],
-    ['addresses', node.advertisedAddresses.join(', ')],
-    ['data directory', `${node.dataDirectory} (${formatBytes(node.diskFreeBytes)} free)`],
-    ['write-ahead log', `${formatBytes(node.walBytes)} in ${plural(node.walSegments, 'segment')}`],
-    ['streams', String(node.streamCount)],
-    ['memory', formatBytes(node.memoryRssBytes)],
-    ['started', `${formatTime(node.startedUnixMs)} (${formatDuration(upMs)} ago)`],
-  ];
+  // Of a node that does not answer, others know no more.
+  const isSilent = node.startedUnixMs === 0;
+  const rows = isSilent
+    ? [['addresses', node.advertisedAddresses.join(', ')]]
+    : [
+        ['version', node.version],
+        ['addresses', node.advertisedAddresses.join(', ')],
+        ['data directory', `${node.dataDirectory} (${formatBytes(node.diskFreeBytes)} free)`],
+        ['write-ahead log', `${formatBytes(node.walBytes)} in ${plural(node.walSegments, 'segment')}`],
+        ['streams', String(node.streamCount)],
+        ['memory', formatBytes(node.memoryRssBytes)],
+        ['started', `${formatTime(node.startedUnixMs)} (${formatDuration(upMs)} ago)`],
+      ];
   const lines = rows.map(([name, value]) => `  ${name?.padEnd(17)}${value}`);
   return `${palette.bold(`node ${node.id} (${node.name})`)} ${state}\n${lines.join('\n')}\n`;
 }
