@@ -54,11 +54,11 @@ test('a data directory, and a log segment, of a newer format', async () => {
   const host = await usedHost();
   const identityPath = path.join(host.dataDirectory, 'node.json');
   const identity = readFileSync(identityPath, 'utf8');
-  writeFileSync(identityPath, JSON.stringify({ ...(JSON.parse(identity) as object), formatVersion: 2 }));
+  writeFileSync(identityPath, JSON.stringify({ ...(JSON.parse(identity) as object), formatVersion: 3 }));
   await expectRefusal(host, [
     host.dataDirectory,
-    'written in format 2',
-    /this build reads up to 1: run a newer Logboom/,
+    'written in format 3',
+    /this build reads up to 2: run a newer Logboom/,
   ]);
   writeFileSync(identityPath, identity);
 

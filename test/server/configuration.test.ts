@@ -19,6 +19,18 @@ const samples: Readonly<Record<string, readonly [written: string, loaded: unknow
   httpPort: ['7600', 7600],
   advertisedAddresses: ['a.example:1, [::1]:2', ['a.example:1', '[::1]:2']],
   partitions: ['16', 16],
+  'cluster.nodes': [
+    '2@b.example:7402, 1@[::1]:7402',
+    [
+      { id: 1, linkAddress: '[::1]:7402' },
+      { id: 2, linkAddress: 'b.example:7402' },
+    ],
+  ],
+  'cluster.linkHost': ['127.0.0.2', '127.0.0.2'],
+  'cluster.linkPort': ['7409', 7409],
+  'cluster.replicationFactor': ['5', 5],
+  'cluster.heartbeatMs': ['20', 20],
+  'cluster.electionTimeoutMs': ['1s', 1000],
   'security.allowInsecureListen': ['true', true],
   'limits.recordBytes': ['2MiB', 2 * mib],
   'limits.batchBytes': ['4MiB', 4 * mib],
@@ -75,6 +87,8 @@ function refusal(sources: ConfigurationSources): string {
   throw new Error('the configuration was accepted');
 }
 
+const threeNodes = '--cluster-nodes=1@127.0.0.1:7402,2@127.0.0.1:7412,3@127.0.0.1:7422';
+
 const file = (text: string): ConfigurationSources => ({ file: { path: 'logboom.yaml', text } });
 
 describe('each setting', () => {
@@ -91,7 +105,7 @@ describe('each setting', () => {
     for (const value of [
       written,
       ...(typeof loaded === 'number' ? [loaded] : []),
-      ...(Array.isArray(loaded) ? [loaded] : []),
+      ...(Array.isArray(loaded) && loaded.every((item) => typeof item === 'string') ? [loaded] : []),
     ]) {
       const byFile = loadConfiguration(file(JSON.stringify(nested(key, value))));
       expect(valueAt(byFile.configuration, key)).toEqual(loaded);
@@ -210,6 +224,31 @@ describe('contradictions name both settings and where they come from', () => {
     [['--port=65535'], ['httpPort', '65536']],
     [['--host=0.0.0.0'], ['host 0.0.0.0', 'security.allowInsecureListen', 'no encryption']],
     [['--host=10.0.0.1'], ['host 10.0.0.1', 'security.allowInsecureListen']],
+    [['--cluster-nodes=1@a:1'], ['cluster.nodes has one node']],
+    [['--cluster-nodes=1@a:1,1@b:1'], ['cluster.nodes has node 1 twice']],
+    [['--cluster-nodes=1@a:1,2@a:1'], ['cluster.nodes has address a:1 twice']],
+    [['--cluster-nodes=2@a:1,3@b:1'], ['nodeId is 1', 'cluster.nodes has only 2, 3']],
+    [[`--cluster-nodes=${[1, 2, 3, 4, 5, 6, 7, 8].map((id) => `${id}@a:${id}`).join(',')}`], ['at most 7']],
+    [
+      [threeNodes, '--cluster-replication-factor=4'],
+      ['cluster.replicationFactor is 4', 'cluster.nodes has 3 nodes'],
+    ],
+    [
+      [threeNodes, '--cluster-replication-factor=2'],
+      ['cluster.replicationFactor is 2', 'not possible yet'],
+    ],
+    [[threeNodes, '--port=0'], ['port is 0 and cluster.nodes is set']],
+    [[threeNodes, '--cluster-link-port=7401'], ['httpPort and the port of links are both 7401']],
+    [[threeNodes, '--cluster-link-port=7400'], ['port and the port of links are both 7400']],
+    [[threeNodes, '--port=65534'], ['cluster.linkPort, not set, would be 65536']],
+    [
+      [threeNodes, '--cluster-link-host=10.0.0.1'],
+      ['links listen on 10.0.0.1', 'security.allowInsecureListen'],
+    ],
+    [
+      [threeNodes, '--cluster-heartbeat-ms=300'],
+      ['cluster.electionTimeoutMs (500 ms)', 'cluster.heartbeatMs (300 ms)'],
+    ],
   ])('%j', (flags, parts) => {
     const message = refusal({ flags });
     for (const part of parts) expect(message).toContain(part);
@@ -222,6 +261,9 @@ describe('contradictions name both settings and where they come from', () => {
     [['--host=[::1]']],
     [['--port=0', '--http-port=0']],
     [['--disk-low-water-mark-bytes=0']],
+    [[threeNodes]],
+    [[threeNodes, '--node-id=3', '--cluster-replication-factor=3', '--cluster-link-port=9999']],
+    [[threeNodes, '--cluster-link-host=10.0.0.1', '--security-allow-insecure-listen']],
     [['--wal-segment-bytes=1MiB', '--limits-batch-bytes=256KiB', '--limits-record-bytes=64KiB']],
   ])('%j is none', (flags) => {
     expect(() => loadConfiguration({ flags })).not.toThrow();

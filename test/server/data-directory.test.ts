@@ -11,18 +11,24 @@ import { DiskError } from '../../src/base/ports/disk.js';
 import type { Disk } from '../../src/base/ports/disk.js';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
 import { openDataDirectory } from '../../src/server/data-directory.js';
-import type { DataDirectory } from '../../src/server/data-directory.js';
+import type { DataDirectory, Membership } from '../../src/server/data-directory.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const holder = { pid: process.pid, hostname: 'testhost' };
 
 function open(
   directory: string,
-  over: { nodeId?: number; partitionCount?: number; disk?: Disk } = {},
+  over: { nodeId?: number; partitionCount?: number; membership?: Membership; disk?: Disk } = {},
 ): Promise<DataDirectory> {
-  const { nodeId = 1, partitionCount = 8, disk = nodeEnvironmentParts.disk } = over;
+  const { nodeId = 1, partitionCount = 8, membership = 'alone', disk = nodeEnvironmentParts.disk } = over;
   const environment = { ...nodeEnvironmentParts, disk };
-  return openDataDirectory(environment, { path: directory, nodeId: asNodeId(nodeId), partitionCount, holder });
+  return openDataDirectory(environment, {
+    path: directory,
+    nodeId: asNodeId(nodeId),
+    partitionCount,
+    membership,
+    holder,
+  });
 }
 
 async function refusal(opening: Promise<DataDirectory>): Promise<LogboomError> {
@@ -80,10 +86,10 @@ describe('refused, saying what and how to go on', () => {
 
   test('a newer format, whatever its checksum', async () => {
     const directory = await temporaryDirectory();
-    await writeFile(path.join(directory, 'node.json'), '{"formatVersion": 2, "shape": "unknown"}');
+    await writeFile(path.join(directory, 'node.json'), '{"formatVersion": 3, "shape": "unknown"}');
     const error = await refusal(open(directory));
     expect(error.reason).toBe('DATA_DIRECTORY_MISMATCH');
-    expect(error.message).toContain('format 2, and this build reads up to 1');
+    expect(error.message).toContain('format 3, and this build reads up to 2');
   });
 
   test('a damaged node.json: every byte flipped, every length cut', async () => {
@@ -150,7 +156,7 @@ describe('two at once', () => {
       const { openDataDirectory } = await import('./src/server/data-directory.ts');
       const { nodeEnvironmentParts } = await import('./src/server/adapters/node-environment.ts');
       const holder = { pid: process.pid, hostname: 'child' };
-      await openDataDirectory(nodeEnvironmentParts, { path: process.argv[1], nodeId: 1, partitionCount: 8, holder });
+      await openDataDirectory(nodeEnvironmentParts, { path: process.argv[1], nodeId: 1, partitionCount: 8, membership: "alone", holder });
       console.log('held');
       setInterval(() => {}, 1000);`;
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, directory], {
@@ -233,6 +239,7 @@ test('the checksum is CRC-32 over the sorted fields: a directory of today opens 
   await writeFile(path.join(directory, 'node.json'), JSON.stringify({ ...fields, crc32: checksum }));
   const opened = await open(directory, { nodeId: 5, partitionCount: 2 });
   expect(opened.identity).toEqual({
+    membership: 'alone',
     clusterId: '0a',
     nodeId: 5,
     incarnation: '0b',

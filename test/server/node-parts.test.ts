@@ -19,6 +19,7 @@ const replica = (over: Partial<ObservedReplica> = {}): ObservedReplica => ({
   commitLsn: asLsn(10),
   appliedLsn: asLsn(10),
   hasLeader: true,
+  catchesUp: false,
   fault: undefined,
   ...over,
 });

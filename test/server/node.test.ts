@@ -408,6 +408,11 @@ describe('the cluster', () => {
     expect(Number(described.nodes[0]!.walBytes)).toBeGreaterThan(0);
     expect(Number(described.nodes[0]!.diskFreeBytes)).toBeGreaterThan(0);
     expect(described.limits).toMatchObject({ recordBytes: 2 ** 20, batchBytes: 8 * 2 ** 20, batchRecords: 10_000 });
+    expect(described.leaders.map(({ partition, node: leader }) => [partition, leader])).toEqual([
+      [1, 1],
+      [2, 1],
+      [3, 1],
+    ]);
   });
 
   test('ListPartitions keeps rule 1', async () => {

@@ -5,11 +5,17 @@ import { createServer } from 'node:net';
  * that tries a port of that range while its server is down can end up connected to itself.
  */
 export async function freePortPair(): Promise<number> {
+  return freePorts(2);
+}
+
+/** The first of so many free ports, one after another. */
+export async function freePorts(count: number): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = 12_000 + 2 * Math.floor(Math.random() * 9000);
-    if ((await isFree(port)) && (await isFree(port + 1))) return port;
+    const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(port + index)));
+    if (free.every(Boolean)) return port;
   }
-  throw new Error('no two free ports between 12000 and 30000');
+  throw new Error(`no ${count} free ports between 12000 and 30000`);
 }
 
 function isFree(port: number): Promise<boolean> {

@@ -173,12 +173,18 @@ export class ServerHost {
     this.#configPath = path.join(directory, `server-${port}.json`);
   }
 
-  /** @param options.dataDirectory where another host has its data, or on another file system */
-  static async make(settings: Settings, options: { readonly dataDirectory?: string } = {}): Promise<ServerHost> {
+  /**
+   * @param options.dataDirectory where another host has its data, or on another file system
+   * @param options.port the first of the ports that the server listens on
+   */
+  static async make(
+    settings: Settings,
+    options: { readonly dataDirectory?: string; readonly port?: number } = {},
+  ): Promise<ServerHost> {
     const directory = temporaryDirectory();
     const host = new ServerHost(
       directory,
-      await freePortPair(),
+      options.port ?? (await freePortPair()),
       settings,
       options.dataDirectory ?? path.join(directory, 'data'),
     );
@@ -192,6 +198,10 @@ export class ServerHost {
   get process(): ServerProcess {
     if (!this.#process) throw new Error('the server was never started');
     return this.#process;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined && !this.#process.hasExited;
   }
 
   /** Spawns the process; whether and when it serves is the process's to tell. */

@@ -88,6 +88,7 @@ export interface ClusterResponses {
       readonly state: string;
     }[];
     readonly slotPartitions: readonly number[];
+    readonly leaders: readonly { readonly partition: number; readonly node: number; readonly term: string }[];
     readonly limits: object;
   };
   listPartitions: {
