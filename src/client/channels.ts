@@ -3,15 +3,17 @@ import { Client, connectivityState, credentials } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 
 /**
- * A connection attempt of grpc-js has no time limit. When a peer goes away between accepting it and its first HTTP/2
- * frame, the attempt never ends, and the channel refuses every call from then on. A channel that has been failing for
- * this long is therefore given up for a new one; to a node that is really gone, that costs one more attempt.
+ * grpc-js was seen to refuse every call for good with an error of long ago, while the channel said CONNECTING: after a
+ * peer came back, and when a peer vanished between accepting a connection and its first HTTP/2 frame (an attempt has no
+ * time limit). A channel that calls have found without a connection for this long is therefore given up for a new one; to a
+ * node that is really gone, that costs one more attempt.
  */
-const failingMsMax = 1000;
+const unconnectedMsMax = 2000;
 
 interface Channel {
   readonly client: Client;
-  readonly madeMs: number;
+  /** Of the first call that found no connection, since one did; undefined when the last call found one. */
+  unconnectedSinceMs: number | undefined;
 }
 
 export class Channels {
@@ -26,14 +28,11 @@ export class Channels {
 
   to(address: string): Client {
     const known = this.#channels.get(address);
-    if (known !== undefined && !this.#isFailing(known)) return known.client;
+    if (known !== undefined && !this.#isGivenUp(known)) return known.client;
     known?.client.close();
-    const channel = {
-      client: new Client(address, credentials.createInsecure(), this.#options),
-      madeMs: this.#monotonicMs(),
-    };
-    this.#channels.set(address, channel);
-    return channel.client;
+    const client = new Client(address, credentials.createInsecure(), this.#options);
+    this.#channels.set(address, { client, unconnectedSinceMs: undefined });
+    return client;
   }
 
   close(): void {
@@ -41,8 +40,13 @@ export class Channels {
     this.#channels.clear();
   }
 
-  #isFailing({ client, madeMs }: Channel): boolean {
-    if (this.#monotonicMs() - madeMs < failingMsMax) return false;
-    return client.getChannel().getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE;
+  #isGivenUp(channel: Channel): boolean {
+    const nowMs = this.#monotonicMs();
+    if (channel.client.getChannel().getConnectivityState(false) === connectivityState.READY) {
+      channel.unconnectedSinceMs = undefined;
+      return false;
+    }
+    channel.unconnectedSinceMs ??= nowMs;
+    return nowMs - channel.unconnectedSinceMs >= unconnectedMsMax;
   }
 }

@@ -63,7 +63,7 @@ export class ClusterNodes {
     } catch (error) {
       const { code, details } = error as Partial<ServiceError>;
       const silence = `it does not answer at ${address}`;
-      if (code === grpcStatus.UNAVAILABLE) return { node, failure: silence };
+      if (code === grpcStatus.UNAVAILABLE) return { node, failure: `${silence}: ${details}` };
       if (code === grpcStatus.DEADLINE_EXCEEDED) return { node, failure: `${silence} within ${answerMs} ms` };
       return { node, failure: details ?? String(error) };
     }
