@@ -18,6 +18,7 @@ const layers = {
   snapshot: ['base', 'object-store', 'state-store'],
   partition: ['base', 'raft', 'streams', 'metadata', 'wal', 'state-store', 'object-store', 'snapshot'],
   transport: ['base', 'raft'],
+  client: ['base'],
   server: [
     'base',
     'raft',
@@ -32,7 +33,6 @@ const layers = {
     // Nodes forward requests to one another over the same connections as clients.
     'client/channels.ts',
   ],
-  client: ['base'],
   cli: ['base', 'server', 'client'],
 };
 

@@ -8,6 +8,7 @@ import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
 import type { ConfChange, ConfState, Entry, Leadership, Message, RaftOutput, RaftStatus } from '../raft/types.js';
 import type { StateStore, StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
+import { AppliedWaiters } from './applied-waiters.js';
 import { ConfHistory } from './conf-history.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LoadingLog } from './loading-log.js';
@@ -62,7 +63,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #watchers = new Watchers();
   readonly #storageFaults: StorageFaults;
   readonly #leadershipWatchers = new Watchers();
-  readonly #caughtUpWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = [];
+  readonly #caughtUpWaiters = new AppliedWaiters();
   readonly #afterDurable: MessagesAfterDurable;
   #leadership: Leadership;
   #pumpScheduled = false;
@@ -354,9 +355,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     if (this.#fault !== undefined) return Promise.resolve();
     const lsn = this.#log.lastLsn;
     if (this.#watermarks.applied >= lsn && this.#leadership.leader !== 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#caughtUpWaiters.push({ lsn, resolve });
-    });
+    return this.#caughtUpWaiters.wait(lsn);
   }
 
   /**
@@ -570,13 +569,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #settleCaughtUp(): void {
-    if (this.#leadership.leader === 0) return;
-    for (let index = this.#caughtUpWaiters.length - 1; index >= 0; index -= 1) {
-      const waiter = this.#caughtUpWaiters[index];
-      if (waiter === undefined || waiter.lsn > this.#watermarks.applied) continue;
-      this.#caughtUpWaiters.splice(index, 1);
-      waiter.resolve();
-    }
+    if (this.#leadership.leader !== 0) this.#caughtUpWaiters.applied(this.#watermarks.applied);
   }
 
   #decideTrim(): TrimDecision {
@@ -607,7 +600,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   #endWaiting(error: LogboomError): void {
     this.#proposals.rejectAll(error);
     this.#reads.rejectAll(error);
-    for (const waiter of this.#caughtUpWaiters.splice(0)) waiter.resolve();
+    this.#caughtUpWaiters.releaseAll();
     this.#watchers.wakeAll();
     this.#leadershipWatchers.wakeAll();
   }

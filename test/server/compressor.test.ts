@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, existsSync } from 'node:fs';
+import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Codec, CompressionError } from '../../src/base/ports/compressor.js';
@@ -49,7 +50,7 @@ describe('what is compressed comes back', () => {
     await expect(compressor.decompress(Codec.none, bytes, 2)).rejects.toThrow(CompressionError);
   });
 
-  const log = '/work/shared/data/loghub/HDFS_2k.log';
+  const log = path.resolve(import.meta.dirname, '../../../shared/data/loghub/HDFS_2k.log');
   test.skipIf(!existsSync(log))('real log text shrinks', async () => {
     const bytes = readFileSync(log);
     expect((await compress(bytes)).length).toBeLessThan(bytes.length / 4);
