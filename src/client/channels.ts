@@ -3,10 +3,9 @@ import { Client, connectivityState, credentials } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 
 /**
- * grpc-js was seen to refuse every call for good with an error of long ago, while the channel said CONNECTING: after a
- * peer came back, and when a peer vanished between accepting a connection and its first HTTP/2 frame (an attempt has no
- * time limit). A channel that calls have found without a connection for this long is therefore given up for a new one; to a
- * node that is really gone, that costs one more attempt.
+ * A connection attempt of grpc-js has no time limit: when a peer vanishes between accepting it and its first HTTP/2 frame,
+ * the channel refuses every call from then on. A channel that calls have found without a connection for this long is
+ * therefore given up for a new one; to a node that is really gone, that costs one more attempt.
  */
 const unconnectedMsMax = 2000;
 

@@ -136,7 +136,11 @@ class LoadedCluster {
       if (partitions.every(isEven)) return;
       await pause(100);
     }
-    throw new Error(`the replicas do not catch up with each other: ${JSON.stringify(seen)}`);
+    const logs = this.cluster.hosts.map(
+      ({ isRunning, process }, index) =>
+        `node ${index + 1} ${isRunning ? 'runs' : 'has ended'}: ${process.log.slice(-1500)}`,
+    );
+    throw new Error(`the replicas do not catch up with each other: ${JSON.stringify(seen)}\n${logs.join('\n')}`);
   }
 }
 
