@@ -2,6 +2,7 @@
  * What a partition replicates. `streams` is one state machine, `metadata` another; the partition processor runs either.
  * A state machine is deterministic: equal entries in equal order give equal writes, results and hash on every replica.
  */
+import { LogboomError } from './errors.js';
 import type { Lsn } from './ids.js';
 
 /** A write of the index database; `value` undefined deletes. */
@@ -60,4 +61,39 @@ export interface StateMachine<Result> {
    * before. Answers the topics that changed since the last call (for streams: their ids), for those who wait for news.
    */
   publish(): Iterable<number>;
+  /**
+   * What of a stored state is part of the state, as of `state` itself and whatever was applied since: without leftovers that
+   * wait for their physical deletion, and without what is local to a replica. Only index keys from 0x10 on, the machine's.
+   */
+  logicalView(state: StateScan): Promise<LogicalView>;
 }
+
+/** One consistent stored state, which does not change. */
+export interface StateScan {
+  /** Ascending entries with `from <= key < to`; at most `limit`. */
+  scanIndex(range: { from: Uint8Array; to: Uint8Array; limit: number }): Promise<IndexEntry[]>;
+}
+
+/** Equal on equal replicas, whatever they have deleted physically. */
+export interface LogicalView {
+  /** Whether an index entry is part of the state. */
+  isLive(key: Uint8Array, value: Uint8Array): boolean;
+  /** The LSN of the records value that a live entry points to: it must be there. No two live entries point to the same. */
+  recordsLsn(key: Uint8Array, value: Uint8Array): Lsn | undefined;
+  /**
+   * The index key of the entry that points to a records value when it is alive: the value is alive when that entry is there,
+   * is live, and points to it.
+   *
+   * @throws LogboomError DATA_CORRUPT
+   */
+  ownerOf(lsn: Lsn, records: Uint8Array): Uint8Array;
+}
+
+/** Of a machine that stores no records and leaves nothing behind. */
+export const indexOnlyView: LogicalView = {
+  isLive: () => true,
+  recordsLsn: () => undefined,
+  ownerOf(lsn) {
+    throw new LogboomError('DATA_CORRUPT', `there is a records value at LSN ${lsn} in a state that has none`);
+  },
+};

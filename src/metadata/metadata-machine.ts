@@ -2,7 +2,8 @@
 import { assert, InvariantViolation } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import type { Lsn } from '../base/ids.js';
-import type { StateMachine, StateReader, StateTransaction } from '../base/state-machine.js';
+import { indexOnlyView } from '../base/state-machine.js';
+import type { LogicalView, StateMachine, StateReader, StateTransaction } from '../base/state-machine.js';
 import { ClusterTable, Draft } from './cluster-table.js';
 import { applyCommand, decodeCommand } from './commands/codec.js';
 import { supportedFeatureLevel } from './feature-level.js';
@@ -71,6 +72,10 @@ export class MetadataMachine implements StateMachine<MetadataResult> {
 
   publish(): Iterable<number> {
     return this.#table.publish() ? [tableTopic] : [];
+  }
+
+  logicalView(): Promise<LogicalView> {
+    return Promise.resolve(indexOnlyView);
   }
 
   /** As of the last `publish`; undefined before the cluster was initialized. Immutable: another object after a change. */

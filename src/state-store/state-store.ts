@@ -5,7 +5,7 @@ import type { Clock } from '../base/ports/clock.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import { type Logger, noLogger } from '../base/ports/logger.js';
 import { type MetricLabels, noMetrics } from '../base/ports/metrics.js';
-import type { IndexEntry, IndexWrite } from '../base/state-machine.js';
+import type { IndexEntry, IndexWrite, LogicalView } from '../base/state-machine.js';
 import { limitBelow, mergeHeld } from './held-index.js';
 import { type StateStoreMetrics, stateStoreMetrics } from './metrics.js';
 import type { StateStoreOptions, StateStoreSizes } from './options.js';
@@ -34,7 +34,6 @@ import { SerialGate } from './serial-gate.js';
 import { PairSnapshot } from './state-snapshot.js';
 import type {
   AppliedBatch,
-  LogicalView,
   StateHash,
   StateSnapshot,
   StateStore,

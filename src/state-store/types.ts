@@ -1,6 +1,6 @@
 /** The state of one replica: two databases, records and index, kept as one prefix of the log. */
 import type { Lsn } from '../base/ids.js';
-import type { IndexEntry, IndexWrite, StateReader } from '../base/state-machine.js';
+import type { IndexEntry, IndexWrite, LogicalView, StateReader } from '../base/state-machine.js';
 
 /** Effects of consecutive entries up to and with `appliedLsn`, written as one. */
 export interface AppliedBatch {
@@ -83,14 +83,6 @@ export interface StateSnapshot {
 export interface RecordsEntry {
   readonly lsn: Lsn;
   readonly value: Uint8Array;
-}
-
-/** What the digest of a verification covers. Which leftovers wait for their physical deletion only the state machine can tell. */
-export interface LogicalView {
-  /** Whether an index entry is part of the state; equal on equal replicas. */
-  isLive(key: Uint8Array, value: Uint8Array): boolean;
-  /** The LSN of the records value that a live entry points to; the digest then covers that value, and demands that it is there. */
-  recordsLsn(key: Uint8Array, value: Uint8Array): Lsn | undefined;
 }
 
 export interface StateStoreVerification {

@@ -11,7 +11,8 @@ import {
   unsealed,
 } from './sealed-values.js';
 import type { PairSnapshot } from './state-snapshot.js';
-import type { DamagedValue, LogicalView, StateStoreVerification } from './types.js';
+import type { LogicalView } from '../base/state-machine.js';
+import type { DamagedValue, StateStoreVerification } from './types.js';
 
 const damagedMax = 1000;
 const stepEntries = 512;

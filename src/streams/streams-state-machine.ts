@@ -2,7 +2,7 @@
 import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import type { Lsn } from '../base/ids.js';
-import type { StateMachine, StateReader, StateTransaction } from '../base/state-machine.js';
+import type { LogicalView, StateMachine, StateReader, StateScan, StateTransaction } from '../base/state-machine.js';
 import { ClearingWork } from './clearing-work.js';
 import { applyAppend } from './commands/append.js';
 import type { ApplyContext } from './commands/apply-context.js';
@@ -16,6 +16,7 @@ import { applyUpdateStream } from './commands/update-stream.js';
 import { encodeNumberValue } from './index-values.js';
 import { entryTimeKey } from './keys.js';
 import { loadStreams } from './load.js';
+import { logicalViewOf } from './logical-view.js';
 import { ProducerTable } from './producer-table.js';
 import { StreamTable } from './stream-table.js';
 import type { StreamsResult, StreamView } from './types.js';
@@ -76,6 +77,10 @@ export class StreamsStateMachine implements StateMachine<StreamsResult> {
 
   publish(): Iterable<number> {
     return this.#streams.publish();
+  }
+
+  logicalView(state: StateScan): Promise<LogicalView> {
+    return logicalViewOf(state);
   }
 
   streamByName(name: string): StreamView | undefined {

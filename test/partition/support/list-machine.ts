@@ -2,8 +2,8 @@
  * A state machine for tests: a list of texts. Each command adds one; its result says which place it got. Dots at the end
  * only make a command large: the index does without them.
  */
-import type { Lsn } from '../../../src/base/ids.js';
-import type { StateMachine, StateReader, StateTransaction } from '../../../src/base/state-machine.js';
+import { asLsn, type Lsn } from '../../../src/base/ids.js';
+import type { LogicalView, StateMachine, StateReader, StateTransaction } from '../../../src/base/state-machine.js';
 
 export interface Added {
   readonly place: number;
@@ -12,6 +12,13 @@ export interface Added {
 const lengthKey = Uint8Array.of(0x20);
 const itemPrefix = 0x21;
 const itemsEnd = Uint8Array.of(0x22);
+const recordsPrefix = 0x31;
+/** Of the entry that points to the records value of an LSN. */
+function recordsPointer(lsn: Lsn): Uint8Array {
+  const key = Buffer.alloc(5, recordsPrefix);
+  key.writeUInt32BE(lsn, 1);
+  return key;
+}
 
 export class ListMachine implements StateMachine<Added> {
   /** Runs at the beginning of a load; tests make it fail. */
@@ -46,7 +53,16 @@ export class ListMachine implements StateMachine<Added> {
       transaction.putIndex(Buffer.from(`\x30${lsn}/${filler}`), new Uint8Array(16));
     }
     transaction.putRecords(command);
+    transaction.putIndex(recordsPointer(lsn), new Uint8Array(0));
     return { place: this.#length };
+  }
+
+  logicalView(): Promise<LogicalView> {
+    return Promise.resolve({
+      isLive: () => true,
+      recordsLsn: (key) => (key[0] === recordsPrefix ? asLsn(Buffer.from(key).readUInt32BE(1)) : undefined),
+      ownerOf: recordsPointer,
+    });
   }
 
   publish(): Iterable<number> {
