@@ -1,13 +1,14 @@
 /** The invariants of consensus and storage, checked as things happen; each check costs a constant time, or nearly so. */
 import { crc32 } from 'node:zlib';
-import type { ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
+import type { ArchiveState, ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
 import {
   EntryKind,
   type ConfState,
   type Entry,
-  type Message,
+  type LogStart,
   type RaftOutput,
   type StorageFault,
+  type WireMessage,
 } from '../../src/raft/types.js';
 import { PartitionTruth } from './partition-truth.js';
 import { describeConfiguration, isQuorum, quorumsIntersect, sameConfiguration, votersOf } from './quorums.js';
@@ -24,6 +25,9 @@ export interface ClusterEvents {
   onTrim(record: ReplicaRecord): void;
   onLeadershipGivenUp(record: ReplicaRecord, fault: StorageFault): void;
   onPersisted(record: ReplicaRecord): void;
+  /** The group has committed that a newer snapshot is archived. */
+  onArchived(record: ReplicaRecord): void;
+  onInstalled(record: ReplicaRecord): void;
   /** The replica stopped; the node decides whether that is a broken invariant. */
   onFault(record: ReplicaRecord, error: Error): void;
 }
@@ -109,6 +113,12 @@ export class ClusterChecker {
   }
 
   #started(record: ReplicaRecord, start: ReplicaStart): void {
+    const truth = this.#truths.get(record.partitionId);
+    if (truth !== undefined && record.wasInstalledBefore(start.log)) {
+      record.installed(truth.committedTerms);
+      this.#events.onInstalled(record);
+    }
+    record.installing = undefined;
     const problem = record.restarted(start.log, start.hardState);
     this.#verdict.require(problem === undefined, 'durable-is-durable', () => `${record.name}: ${problem}`);
     this.#verdict.require(
@@ -141,7 +151,7 @@ export class ClusterChecker {
   }
 
   /** What leaves a node as a promise about its disk must be on its disk; and whoever campaigns must know who votes. */
-  checkSent(partitionId: number, message: Message): void {
+  checkSent(partitionId: number, message: WireMessage): void {
     if (message.type === 'vote') this.#checkCampaign(partitionId, message.from);
     if ((message.type !== 'vote-response' && message.type !== 'append-response') || message.rejected) return;
     const record = this.record(partitionId, message.from);
@@ -288,11 +298,13 @@ class Observation implements ReplicaObserver {
 
   onTrimPoint(trimPoint: number): void {
     const record = this.#record;
+    const safePoint = Math.min(record.persisted, this.#parts.nodesKnown() === 1 ? Infinity : this.#truth.archivedLsn);
     this.#verdict.require(
-      trimPoint <= record.persisted && this.#parts.nodesKnown() === 1,
+      trimPoint <= safePoint,
       'trim-within-safe-point',
       () =>
-        `${record.name}: trims to ${trimPoint} with persisted LSN ${record.persisted} in a cluster of ${this.#parts.nodesKnown()}`,
+        `${record.name}: trims to ${trimPoint} with persisted LSN ${record.persisted} and archived LSN ` +
+        `${this.#truth.archivedLsn} in a cluster of ${this.#parts.nodesKnown()}`,
     );
     this.#verdict.require(
       trimPoint >= record.trimPoint,
@@ -301,6 +313,37 @@ class Observation implements ReplicaObserver {
     );
     record.trimPoint = trimPoint;
     this.#parts.events.onTrim(record);
+  }
+
+  onArchive({ archivedLsn, trimPoint }: ArchiveState): void {
+    const record = this.#record;
+    this.#verdict.require(
+      trimPoint <= archivedLsn && archivedLsn <= record.applied,
+      'trim-within-safe-point',
+      () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, applied LSN ${record.applied}`,
+    );
+    record.archivedLsn = archivedLsn;
+    if (archivedLsn > this.#truth.archivedLsn) this.#parts.events.onArchived(record);
+    this.#truth.archivedLsn = Math.max(this.#truth.archivedLsn, archivedLsn);
+  }
+
+  onInstalling(start: LogStart): void {
+    const record = this.#record;
+    const { committedTerms, archivedLsn } = this.#truth;
+    this.#verdict.require(
+      committedTerms[start.lsn] === start.term && start.lsn > record.commit,
+      'installs-what-was-committed',
+      () =>
+        `${record.name}: installs a snapshot of LSN ${start.lsn}, term ${start.term}, at commit LSN ${record.commit}; committed is ` +
+        `term ${committedTerms[start.lsn]}, archived LSN ${archivedLsn}`,
+    );
+    record.installing = start;
+  }
+
+  onInstalled(start: LogStart, stateHash: ReplicaStart['stateHash']): void {
+    this.#record.installed(this.#truth.committedTerms);
+    this.#parts.checker.checkState(this.#record, start.lsn, stateHash);
+    this.#parts.events.onInstalled(this.#record);
   }
 
   onFault(error: Error): void {

@@ -15,6 +15,8 @@ export class PartitionTruth {
   readonly #entries: (KnownEntry | undefined)[] = [];
   /** Term of each committed entry, by LSN. */
   readonly committedTerms: number[] = [0];
+  /** The highest that any replica has applied. */
+  archivedLsn = 0;
   /** Terms in which they became known to be committed. */
   readonly #commitTerms: number[] = [0];
   readonly #leaders = new Map<number, number>();

@@ -31,6 +31,9 @@ export class ReplicaRecord {
   applied = 0;
   persisted = 0;
   trimPoint = 0;
+  archivedLsn = 0;
+  /** Where state and log are about to begin, or have begun, after a snapshot was imported. */
+  installing: { readonly lsn: number; readonly term: number; readonly confState: ConfState } | undefined;
   confState: ConfState;
   /** The last configuration entry in its log; it may still come into force. */
   lastConfigurationLsn = 0;
@@ -102,6 +105,32 @@ export class ReplicaRecord {
       done += 1;
     }
     if (done > 0) this.#handovers.splice(0, done);
+  }
+
+  /** State and log were replaced by a snapshot; `terms` are those of the committed entries up to its LSN. */
+  installed(terms: readonly number[]): void {
+    const start = this.installing;
+    if (start === undefined) return;
+    this.installing = undefined;
+    this.terms = terms.slice(0, start.lsn + 1);
+    this.durableTerms = [...this.terms];
+    this.#handovers = [];
+    this.#durableFloor = start.lsn;
+    if (start.term > this.term) this.vote = 0;
+    this.term = Math.max(this.term, start.term);
+    this.durableTerm = this.term;
+    this.durableVote = this.vote;
+    this.commit = start.lsn;
+    this.applied = start.lsn;
+    this.persisted = start.lsn;
+    this.trimPoint = start.lsn;
+    this.confState = start.confState;
+    this.lastConfigurationLsn = 0;
+  }
+
+  /** Whether a start that finds this log was preceded by the whole of the installation under way. */
+  wasInstalledBefore(log: LogReader): boolean {
+    return this.installing !== undefined && log.firstLsn === this.installing.lsn + 1;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** All nodes of a run, what connects them, and the books about them. */
-import type { ConfState, Message } from '../../src/raft/types.js';
+import type { ConfState, WireMessage } from '../../src/raft/types.js';
 import type { RaftMutant } from '../../src/raft/index.js';
 import type { StateStoreSizes } from '../../src/state-store/index.js';
 import type { WalOptions } from '../../src/wal/index.js';
@@ -159,7 +159,7 @@ export class Cluster implements Surroundings {
     this.#timeLine.event(this.world.nowMs, nodeId, text);
   }
 
-  trace(nodeId: number, partitionId: number, message: Message): void {
+  trace(nodeId: number, partitionId: number, message: WireMessage): void {
     this.world.trace.mix(nodeId * 1000 + partitionId);
     this.world.trace.mix(message.from * 1_000_000 + message.term);
     this.world.trace.mixText(message.type);
@@ -192,6 +192,14 @@ export class Cluster implements Surroundings {
         this.count(`leaders that stepped down for a disk that ${fault === 'hang' ? 'hung' : 'was full'}`),
       onTrim: () => this.count('trims'),
       onPersisted: () => this.count('flushes'),
+      onArchived: (record) => {
+        this.count('snapshots archived');
+        this.note(record.nodeId, `partition ${record.partitionId} is archived up to ${record.archivedLsn}`);
+      },
+      onInstalled: (record) => {
+        this.count('snapshots installed');
+        this.note(record.nodeId, `partition ${record.partitionId} goes on from a snapshot at ${record.applied}`);
+      },
       onFault: (record, error) => this.#onFault(record, error),
     };
   }

@@ -203,6 +203,9 @@ function withOverrides(observer: ReplicaObserver, overrides: Partial<ReplicaObse
     onLeadershipGivenUp: (fault) => observer.onLeadershipGivenUp(fault),
     onPersisted: (persistedLsn) => observer.onPersisted(persistedLsn),
     onTrimPoint: (trimPoint) => observer.onTrimPoint(trimPoint),
+    onArchive: (archive) => observer.onArchive(archive),
+    onInstalling: (start) => observer.onInstalling(start),
+    onInstalled: (start, stateHash) => observer.onInstalled(start, stateHash),
     onFault: (error) => observer.onFault(error),
     ...overrides,
   };

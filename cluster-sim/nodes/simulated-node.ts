@@ -14,7 +14,7 @@ import {
   type ReplicaStart,
 } from '../../src/partition/index.js';
 import { decodeMessage, encodeMessage } from '../../src/raft/index.js';
-import type { ConfState, Message } from '../../src/raft/types.js';
+import type { ConfState, WireMessage } from '../../src/raft/types.js';
 import { StoreFailure } from '../../src/state-store/index.js';
 import type { StreamsResult } from '../../src/streams/index.js';
 import type { ObservedMachine } from '../clients/observed-machine.js';
@@ -241,7 +241,7 @@ export class SimulatedNode {
       nodeId: asNodeId(this.id),
       replicas: this.#placements(),
       transport: {
-        send: (partitionId: number, messages: readonly Message[]) => this.#send(life, partitionId, messages),
+        send: (partitionId: number, messages: readonly WireMessage[]) => this.#send(life, partitionId, messages),
       },
       nodesKnown: () => plan.nodes,
       storeProvider: new NodeStores({ provider: this.stores, disk, mutant }),
@@ -331,7 +331,7 @@ export class SimulatedNode {
     this.#cluster.checker.nodeStopped(this.id);
   }
 
-  #send(life: number, partitionId: number, messages: readonly Message[]): void {
+  #send(life: number, partitionId: number, messages: readonly WireMessage[]): void {
     // The process died in the middle of what it is doing: none of the rest leaves the machine.
     if (life !== this.#life) return;
     const { network, checker } = this.#cluster;

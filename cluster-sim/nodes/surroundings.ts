@@ -1,7 +1,7 @@
 /** What a node sees of the cluster around it. */
 import type { PartitionManager } from '../../src/partition/index.js';
 import type { RaftMutant } from '../../src/raft/index.js';
-import type { Message } from '../../src/raft/types.js';
+import type { WireMessage } from '../../src/raft/types.js';
 import type { StateStoreSizes } from '../../src/state-store/index.js';
 import type { StreamsResult } from '../../src/streams/index.js';
 import type { WalOptions } from '../../src/wal/index.js';
@@ -44,5 +44,5 @@ export interface Surroundings {
   /** An event for the time line; node 0 is the cluster. */
   note(nodeId: number, text: string): void;
   /** A message as it is delivered. */
-  trace(nodeId: number, partitionId: number, message: Message): void;
+  trace(nodeId: number, partitionId: number, message: WireMessage): void;
 }

@@ -1,5 +1,5 @@
 /** What happened when and where: kept only in runs that someone will look at. */
-import type { Message } from '../../src/raft/types.js';
+import type { WireMessage } from '../../src/raft/types.js';
 
 export interface TimeLineEvent {
   readonly atMs: number;
@@ -50,7 +50,7 @@ export class TimeLine {
     if (this.#isKept) this.samples.push(sample);
   }
 
-  message(atMs: number, nodeId: number, partitionId: number, message: Message): void {
+  message(atMs: number, nodeId: number, partitionId: number, message: WireMessage): void {
     if (!this.#isKept) return;
     const text = describeMessage(partitionId, message);
     if (message.type !== 'heartbeat' && message.type !== 'heartbeat-response') {
@@ -67,7 +67,7 @@ function who(nodeId: number): string {
 }
 
 /** One line that names what matters of a message. */
-export function describeMessage(partitionId: number, message: Message): string {
+export function describeMessage(partitionId: number, message: WireMessage): string {
   const head = `p${partitionId} ${message.type} from ${message.from} term ${message.term}`;
   switch (message.type) {
     case 'append': {

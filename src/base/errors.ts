@@ -324,6 +324,21 @@ export const errorRegistry = {
     explanation:
       'The node that was asked has no working link to the node that can answer. When the fact `outcome` is `unknown`, the request had left already and may have been carried out.',
   },
+  REPOSITORY_NOT_CONFIGURED: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'No snapshot repository is configured.',
+  },
+  SNAPSHOT_NOT_CONFIRMED: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'A snapshot was written, but no quorum of replicas has confirmed its state; it does not count as archived.',
+  },
+  STATE_DIVERGED: {
+    status: GrpcStatus.dataLoss,
+    retryable: false,
+    explanation: 'The state of a replica is not that of the majority of its group; it stops serving and has to be replaced.',
+  },
   CLUSTER_MISMATCH: {
     status: GrpcStatus.failedPrecondition,
     retryable: false,

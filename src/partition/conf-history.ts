@@ -34,6 +34,16 @@ export class ConfHistory {
     assert(false, () => `configuration at LSN ${lsn} is asked for, but history begins at ${first.lsn}`);
   }
 
+  /**
+   * For a trim point, which after a restart may lie before this history: the store then begins above it. If the configuration
+   * changed in between, the store holds the later one, and what the log says of its beginning is not looked at any more
+   * (`startState`); if it did not, the earliest known one held there too.
+   */
+  atTrimPoint(lsn: Lsn): ConfState {
+    const first = this.#at(0);
+    return lsn < first.lsn ? first.confState : this.at(lsn);
+  }
+
   /** Nothing below `lsn` will be asked for any more. */
   forgetBelow(lsn: Lsn): void {
     while (this.#changes.length > 1 && this.#at(1).lsn <= lsn) this.#changes.shift();

@@ -8,4 +8,7 @@ export {
 export { defaultReplicaOptions } from './replica-options.js';
 export type { Replica } from './replica.js';
 export type * from './types.js';
+export type { ArchiveState } from './archive-state.js';
 export type { ReplicaObserver, ReplicaStart } from './observer.js';
+export { RepositoryConnection, type RepositoryAccess } from './repository-access.js';
+export { defaultArchivingOptions, type ArchivingOptions } from './snapshot-options.js';

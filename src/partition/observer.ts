@@ -3,8 +3,9 @@
  * sets none. An observer changes nothing and does not throw.
  */
 import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
-import type { ConfState, HardState, LogReader, RaftOutput, StorageFault } from '../raft/types.js';
+import type { ConfState, HardState, LogReader, LogStart, RaftOutput, StorageFault } from '../raft/types.js';
 import type { StateHash } from '../state-store/types.js';
+import type { ArchiveState } from './archive-state.js';
 
 /** What a replica starts from. */
 export interface ReplicaStart {
@@ -33,6 +34,12 @@ export interface ReplicaObserver {
   onLeadershipGivenUp(fault: StorageFault): void;
   onPersisted(persistedLsn: Lsn): void;
   onTrimPoint(trimPoint: Lsn): void;
+  /** The group has committed that a snapshot is archived, and how far the log may be trimmed; as applied here. */
+  onArchive(archive: ArchiveState): void;
+  /** State and log are about to be replaced by a snapshot; after a crash from here on, the replica begins there or as it was. */
+  onInstalling(start: LogStart): void;
+  /** State and log were replaced by a snapshot: they begin at `start`, durably. */
+  onInstalled(start: LogStart, stateHash: StateHash): void;
   /** The replica has stopped for good. */
   onFault(error: Error): void;
 }

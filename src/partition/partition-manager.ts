@@ -4,7 +4,7 @@ import { asReplicaId, type NodeId, type PartitionId, type ReplicaId } from '../b
 import type { Timer } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine } from '../base/state-machine.js';
-import type { ConfState, Message } from '../raft/types.js';
+import type { ConfState, WireMessage } from '../raft/types.js';
 import {
   FlushScheduler,
   openStateStore,
@@ -14,9 +14,12 @@ import {
 } from '../state-store/index.js';
 import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
+import { restoreSnapshot } from '../snapshot/index.js';
 import { DiskWatch } from './disk-watch.js';
+import { finishInstallation } from './installation.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
-import type { ReplicaTransport } from './types.js';
+import type { RepositoryAccess } from './repository-access.js';
+import type { ReplicaStatus, ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
 import { shuttingDown } from './refusals.js';
 import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
@@ -39,6 +42,9 @@ export interface PartitionManagerOptions<Result, Machine extends StateMachine<Re
   /** Above this, the partition that holds the oldest segment flushes, so that the segment can go. */
   readonly walTargetBytes?: number;
   readonly onReplay?: (progress: ReplayProgress) => void;
+  /** Where snapshots go; without one there are none. */
+  readonly repository?: RepositoryAccess;
+  readonly softwareVersion?: string;
   /** A deliberate bug; only the simulator sets it. */
   readonly mutant?: string;
   /** Called for every replica as it starts; only the simulator sets it. */
@@ -240,7 +246,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   }
 
   /** A message of another replica of a group; dropped when this node has no replica of it. */
-  deliver(partitionId: PartitionId, message: Message): void {
+  deliver(partitionId: PartitionId, message: WireMessage): void {
     this.#replicas.get(partitionId)?.deliver(message);
   }
 
@@ -271,6 +277,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     const id = placement.partitionId;
     const directory = `${this.#directory}/partitions/${id}`;
     const log = this.#wal.partition(id) ?? (await this.#createLog(placement, directory));
+    const isInstalled = await finishInstallation(environment.disk, directory, log, log.recovered.hardState);
+    if (isInstalled) environment.logger.info('an interrupted bootstrap was completed', { partition: id });
     const host: ReplicaHost = {
       send: (partitionId, messages) => options.transport.send(partitionId, messages),
       awaitRoom: () => this.#flushScheduler.awaitRoom(),
@@ -289,6 +297,19 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       host,
       log,
       machine: options.createMachine(id),
+      directory,
+      repository: options.repository,
+      softwareVersion: options.softwareVersion ?? '',
+      restoreSnapshot: (archive, manifest, restoreOptions) =>
+        restoreSnapshot({
+          ...restoreOptions,
+          archive,
+          manifest,
+          disk: environment.disk,
+          storeProvider: options.storeProvider,
+          crc32: environment.crc32,
+          ...(options.storeSizes === undefined ? {} : { sizes: options.storeSizes }),
+        }),
       // The store's own directory is not there before the first open.
       freeBytes: () => environment.disk.freeBytes(this.#directory),
       openStore: (onPersisted) =>
@@ -378,15 +399,23 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   }
 
   #sample(): void {
-    for (const replica of this.#replicas.values()) replica.sampleMetrics();
+    for (const replica of this.#replicas.values()) {
+      replica.sampleMetrics();
+      replica.sampleSnapshots();
+    }
     this.#keepLogSmall();
   }
 
   #keepLogSmall(): void {
     const { bytes, oldestSegmentHeldBy } = this.#wal.stats;
     if (bytes <= (this.#options.walTargetBytes ?? 1 << 30) || oldestSegmentHeldBy === undefined) return;
-    // While trimming is held back, a flush lets no segment go.
-    if (this.#replicas.get(oldestSegmentHeldBy)?.status.trimHeldBecause !== '') return;
+    const status = this.#replicas.get(oldestSegmentHeldBy)?.status;
+    // A flush lets a segment go where trimming goes by what is persisted, or has gone further than that already.
+    if (status === undefined || !isHeldByPersistence(status)) return;
     this.#flushScheduler.flushSoon(oldestSegmentHeldBy);
   }
+}
+
+function isHeldByPersistence({ trimMode, trimHeldBecause, groupTrimPoint, persistedLsn }: ReplicaStatus): boolean {
+  return trimMode === 'archived' ? persistedLsn < groupTrimPoint : trimHeldBecause === '';
 }

@@ -10,6 +10,12 @@ import { ApplyTransaction, type StateStore, type StateStoreStats } from '../stat
 import type { PartitionLog } from '../wal/types.js';
 import { confStateKey, encodeConfState } from './conf-state.js';
 import type { PartitionMetrics } from './metrics.js';
+import {
+  applyPartitionCommand,
+  decodePartitionCommand,
+  isPartitionCommand,
+  type PartitionCommand,
+} from './partition-command.js';
 import type { Watermarks } from './watermarks.js';
 
 export interface ProcessorOptions {
@@ -46,6 +52,11 @@ export interface ProcessorEvents<Result> {
   /** Effects up to `appliedLsn` are readable. */
   onApplied(appliedLsn: Lsn, topics: Iterable<number>): void;
   onResult(lsn: Lsn, term: Term, result: Result): void;
+  /**
+   * A command of the partition itself is applied. Behind a checkpoint nothing more is applied before this resolves: the store is
+   * exactly at `entry.lsn`, on every replica.
+   */
+  onPartitionCommand(entry: Entry, command: PartitionCommand): Promise<void>;
   /** The store has failed, and the disk has no room to open it again: what is applied is readable, nothing more is applied. */
   onHeldUp(error: LogboomError): void;
   /** The store failed and was opened again at this LSN; what comes after is applied once more. */
@@ -82,6 +93,7 @@ export class Processor<Result> {
   /** Readers have seen the state of this LSN. */
   #shownLsn = asLsn(0);
   #target: Lsn;
+  #appliedBytes = 0;
   #running: Promise<void> | undefined;
   /** Aborted when no further group is to be applied. */
   readonly #stopping = new AbortController();
@@ -150,6 +162,11 @@ export class Processor<Result> {
     return this.#reopening ? nothingUnflushed : this.#store.stats;
   }
 
+  /** Bytes of the entries applied since the start, those of a replay included and the partition's own commands not. */
+  get appliedBytes(): number {
+    return this.#appliedBytes;
+  }
+
   /** Entries up to `lsn` are committed and durable here. */
   advanceTo(lsn: Lsn): void {
     assert(lsn >= this.#target, () => `processor target goes back from ${this.#target} to ${lsn}`);
@@ -176,6 +193,29 @@ export class Processor<Result> {
     await this.#run(async () => {
       // A write that failed at the same time has replaced it already.
       if (this.#store === failed) await this.#reopen(cause);
+    });
+  }
+
+  /**
+   * Replaces state and log by an imported snapshot: closes the store after the group under way, and goes on with the one that
+   * `swap` puts in its place, which begins at another LSN. What fails in between ends the processor.
+   */
+  async replaceStore(swap: () => Promise<void>): Promise<void> {
+    this.#reopening = true;
+    await this.#run(async () => {
+      this.#closed = true;
+      await this.#store.close({ flush: false }).catch((error: unknown) => {
+        this.#environment.logger.warn('closing the state store that is replaced failed', { error: String(error) });
+      });
+      await swap();
+      const store = await this.#openAndLoad();
+      this.#store = store;
+      this.#watermarks.installed(store.appliedLsn);
+      this.#target = store.appliedLsn;
+      this.#shownLsn = store.appliedLsn;
+      this.#reopening = false;
+      this.#closed = false;
+      this.#heldUp = undefined;
     });
   }
 
@@ -225,7 +265,7 @@ export class Processor<Result> {
 
     const startedMs = this.#environment.clock.monotonicMs();
     const transaction = new ApplyTransaction(this.#store, this.#environment.crc32);
-    const results = this.#applyEntries(entries, transaction);
+    const applied = this.#applyEntries(entries, transaction);
     const batch = transaction.finish();
     try {
       await this.#store.write(batch);
@@ -237,36 +277,40 @@ export class Processor<Result> {
     }
     this.#watermarks.appliedAdvanced(batch.appliedLsn);
     this.#events.onApplied(batch.appliedLsn, this.#machine.publish());
-    for (const { entry, result } of results) {
+    for (const { entry, result, command } of applied) {
       if (result !== undefined) this.#events.onResult(entry.lsn, entry.term, result);
+      if (command !== undefined) await this.#events.onPartitionCommand(entry, command);
     }
-    this.#metrics.groupApplied(results.length, this.#environment.clock.monotonicMs() - startedMs);
+    this.#metrics.groupApplied(applied.length, this.#environment.clock.monotonicMs() - startedMs);
   }
 
-  /** As many of them as make one group. */
-  #applyEntries(
-    entries: readonly Entry[],
-    transaction: ApplyTransaction,
-  ): { readonly entry: Entry; readonly result: Result | undefined }[] {
-    const results = [];
+  /** As many of them as make one group, which a checkpoint ends. */
+  #applyEntries(entries: readonly Entry[], transaction: ApplyTransaction): AppliedEntry<Result>[] {
+    const applied = [];
     for (const entry of entries) {
-      results.push({ entry, result: this.#applyEntry(entry, transaction) });
+      const outcome = this.#applyEntry(entry, transaction);
+      applied.push(outcome);
+      if (outcome.command === undefined) this.#appliedBytes += entry.data.length;
+      if (outcome.command?.type === 'checkpoint') break;
       if (transaction.indexBytes >= this.#options.groupIndexBytesMax) break;
     }
-    return results;
+    return applied;
   }
 
-  /** The result, or undefined for entries that are none of the state machine's. */
-  #applyEntry(entry: Entry, transaction: ApplyTransaction): Result | undefined {
+  #applyEntry(entry: Entry, transaction: ApplyTransaction): AppliedEntry<Result> {
     transaction.begin(entry.lsn);
     let result: Result | undefined;
+    let command: PartitionCommand | undefined;
     if (entry.kind !== EntryKind.normal) {
       transaction.putIndex(confStateKey, encodeConfState(this.#events.onConfChange(entry)));
+    } else if (isPartitionCommand(entry.data)) {
+      command = decodePartitionCommand(entry.data);
+      applyPartitionCommand(command, entry.lsn, transaction);
     } else if (entry.data.length > 0) {
       result = this.#machine.apply(entry.lsn, entry.data, transaction);
     }
     transaction.end();
-    return result;
+    return { entry, result, command };
   }
 
   async #reopen(cause: Error): Promise<void> {
@@ -355,6 +399,13 @@ export class Processor<Result> {
     this.#environment.logger.error('nothing is applied until the state store goes on', { error: error.message });
     this.#events.onHeldUp(error);
   }
+}
+
+interface AppliedEntry<Result> {
+  readonly entry: Entry;
+  /** Undefined for entries that are none of the state machine's. */
+  readonly result: Result | undefined;
+  readonly command: PartitionCommand | undefined;
 }
 
 const nothingUnflushed: StateStoreStats = { dirtyBytes: 0, flushingBytes: 0, dirtySinceMs: undefined, heldBytes: 0 };

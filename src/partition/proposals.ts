@@ -62,6 +62,11 @@ export class PendingProposals<Result> {
     });
   }
 
+  /** Whether someone waits for the entry. */
+  awaits(lsn: Lsn, term: Term): boolean {
+    return this.#queue.slice(this.#head).some((pending) => pending.lsn === lsn && pending.term === term);
+  }
+
   /** The entry at `lsn` of `term` is applied with `result`. */
   applied(lsn: Lsn, term: Term, result: Result): void {
     const first = this.#queue[this.#head];

@@ -1,7 +1,7 @@
 /** What requests to a replica are told when it does not take them. */
 import { LogboomError } from '../base/errors.js';
-import type { Lsn, PartitionId, ReplicaId } from '../base/ids.js';
-import type { LogStart, Refusal } from '../raft/types.js';
+import type { PartitionId, ReplicaId } from '../base/ids.js';
+import type { Refusal } from '../raft/types.js';
 
 export function leadershipLost(): LogboomError {
   return new LogboomError(
@@ -77,14 +77,4 @@ export function refused(partitionId: PartitionId, { reason, leader }: Refusal): 
     case 'forwarded':
       return notLeader(partitionId, leader);
   }
-}
-
-/** Going on without the entries would leave a replica that follows nobody, and that nobody misses. */
-export function cannotBootstrap(start: LogStart, lastLsn: Lsn): LogboomError {
-  return new LogboomError(
-    'UNIMPLEMENTED',
-    `the leader's log begins after LSN ${start.lsn}, this replica's ends at ${lastLsn}: it has to bootstrap from a ` +
-      'snapshot, which this build cannot. A group whose log was trimmed takes no further replica yet',
-    { facts: { lastLsn, startLsn: start.lsn } },
-  );
 }

@@ -2,12 +2,15 @@
 import type { LogboomError } from '../base/errors.js';
 import type { Lsn, NodeId, PartitionId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
-import type { StateMachine } from '../base/state-machine.js';
-import type { Message, RaftLimits, RaftOptions, StorageFault } from '../raft/types.js';
+import type { LogicalView, StateMachine, StateScan } from '../base/state-machine.js';
+import type { WireMessage, RaftLimits, RaftOptions, StorageFault } from '../raft/types.js';
+import type { Manifest, PartitionArchive, SnapshotProgress } from '../snapshot/index.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import { defaultProcessorOptions, type ProcessorOptions } from './processor.js';
+import type { RepositoryAccess } from './repository-access.js';
+import { defaultArchivingOptions, type ArchivingOptions } from './snapshot-options.js';
 import type { TrimMode } from './types.js';
 
 export interface ReplicaOptions {
@@ -23,6 +26,7 @@ export interface ReplicaOptions {
   /** Linearizable reads that wait. */
   readonly readsMax: number;
   readonly trimMode: TrimMode;
+  readonly archiving: ArchivingOptions;
 }
 
 export const defaultReplicaOptions: ReplicaOptions = {
@@ -35,12 +39,13 @@ export const defaultReplicaOptions: ReplicaOptions = {
   proposalBytesMax: 64 << 20,
   readsMax: 65_536,
   trimMode: 'persisted',
+  archiving: defaultArchivingOptions,
 };
 
 /** What a replica needs from the node around it. */
 export interface ReplicaHost {
   /** Sends to the replicas named in the messages; may drop. */
-  send(partitionId: PartitionId, messages: readonly Message[]): void;
+  send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
   /** Waits until the node's memory for unflushed state has room. */
   awaitRoom(): Promise<void>;
   nodesKnown(): number;
@@ -62,6 +67,22 @@ export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {
   readonly machine: Machine;
   /** Opens the replica's store, also once more after it failed. `onPersisted` is told of every completed flush. */
   readonly openStore: (onPersisted: (lsn: Lsn) => void) => Promise<StateStore>;
+  /** Of the state store; what belongs to an import is beside it. */
+  readonly directory: string;
+  /** Undefined: no snapshot repository is configured. */
+  readonly repository: RepositoryAccess | undefined;
+  /** Builds a store of the snapshot in `directory`, ready to be put in place; goes on where it was interrupted. */
+  readonly restoreSnapshot: (
+    archive: PartitionArchive,
+    manifest: Manifest,
+    options: {
+      readonly directory: string;
+      readonly logicalView: (state: StateScan) => Promise<LogicalView>;
+      readonly signal: AbortSignal;
+      readonly onProgress: (progress: SnapshotProgress) => void;
+    },
+  ) => Promise<void>;
+  readonly softwareVersion: string;
   /** Of the file system that the store is on. */
   readonly freeBytes: () => Promise<number>;
   readonly mutant?: string;

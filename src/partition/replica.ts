@@ -5,10 +5,20 @@ import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId } from '
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
 import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
-import type { ConfChange, ConfState, Entry, Leadership, Message, RaftOutput, RaftStatus } from '../raft/types.js';
+import type {
+  ConfChange,
+  ConfState,
+  Entry,
+  Leadership,
+  LogStart,
+  RaftOutput,
+  RaftStatus,
+  WireMessage,
+} from '../raft/types.js';
 import type { StateStore, StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { AppliedWaiters } from './applied-waiters.js';
+import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LoadingLog } from './loading-log.js';
@@ -17,16 +27,9 @@ import { partitionMetrics, type PartitionMetrics } from './metrics.js';
 import type { ReplicaObserver } from './observer.js';
 import { Processor } from './processor.js';
 import { PendingProposals } from './proposals.js';
-import {
-  cannotBootstrap,
-  leadershipLost,
-  notApplied,
-  notLeader,
-  partitionStopped,
-  refused,
-  shuttingDown,
-} from './refusals.js';
+import { leadershipLost, notApplied, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
+import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.js';
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
 import { decideTrim, type TrimDecision } from './trim.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
@@ -56,7 +59,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #core: RaftCore;
   readonly #metrics: PartitionMetrics;
   readonly #watermarks: Watermarks;
-  readonly #confHistory: ConfHistory;
+  readonly #snapshots: ReplicaSnapshots<Result, Machine>;
+  readonly #hasRepository: boolean;
+  #confHistory: ConfHistory;
   readonly #processor: Processor<Result>;
   readonly #proposals: PendingProposals<Result>;
   readonly #reads: LinearizableReads;
@@ -73,6 +78,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   private constructor(parts: ReplicaParts<Result, Machine>, store: StateStore, stores: StoreGenerations) {
     this.partitionId = parts.log.partitionId;
+    this.#hasRepository = parts.repository !== undefined;
     this.#machine = parts.machine;
     this.#nodeId = parts.nodeId;
     this.#environment = parts.environment;
@@ -158,11 +164,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         onConfChange: (entry) => this.#applyConfChange(entry),
         onApplied: (appliedLsn, topics) => this.#onApplied(appliedLsn, topics),
         onResult: (lsn, term, result) => this.#proposals.applied(lsn, term, result),
+        onPartitionCommand: (entry, command) => this.#snapshots.onCommand(entry, command),
         onHeldUp: (error) => this.#onHeldUp(error),
         onStoreReopened: (appliedLsn) => this.#observer?.onStoreReopened(appliedLsn),
         onFault: (error) => this.fail(error),
       },
     });
+    this.#snapshots = new ReplicaSnapshots(parts, this.#snapshotted(), store);
     parts.log.setPersistedLsn(store.persistedLsn);
     stores.onPersisted = (persistedLsn) => this.#onPersisted(persistedLsn);
   }
@@ -249,7 +257,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       commitLsn: this.#watermarks.commit,
       appliedLsn: this.#watermarks.applied,
       persistedLsn: this.#watermarks.persisted,
-      archivedLsn: undefined,
+      ...this.#snapshots.status,
       trimPoint: this.#log.trimPoint,
       trimMode: this.#options.trimMode,
       trimHeldBecause: trim.heldBecause,
@@ -287,6 +295,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const answer = this.#request(() => this.#core.proposeConfChange(change));
     if (!answer.ok) throw refused(this.partitionId, answer);
     return answer.lastLsn;
+  }
+
+  /** See {@link PartitionReplica.snapshot}. */
+  async snapshot(): Promise<ArchiveState> {
+    this.#throwIfNotTaking();
+    if (!this.isLeader) throw notLeader(this.partitionId, this.leader);
+    return this.#snapshots.take();
   }
 
   /**
@@ -339,9 +354,17 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#metrics.watermarks(this.status);
   }
 
+  /** About once a second. */
+  sampleSnapshots(): void {
+    this.#report(() => this.#snapshots.tick());
+  }
+
   /** A message of another replica of the group. */
-  deliver(message: Message): void {
-    this.#report(() => this.#core.step(message));
+  deliver(message: WireMessage): void {
+    this.#report(() => {
+      if (message.type === 'host') this.#snapshots.onMessage(message.from, message.payload);
+      else this.#core.step(message);
+    });
   }
 
   /** What was sent to another replica of the group may be lost. */
@@ -388,6 +411,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
   async stop(): Promise<void> {
     this.#draining = true;
+    await this.#snapshots.stop();
     await this.#processor.stop();
     if (this.#fault === undefined) {
       await this.flush().catch((error: unknown) => {
@@ -472,6 +496,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #pump(): void {
+    // Whatever the core wants to be written meanwhile goes behind the snapshot.
+    if (this.#snapshots.isInstalling) return;
     for (let output = this.#core.takeOutput(); output !== undefined; output = this.#core.takeOutput()) {
       this.#carryOut(output);
     }
@@ -494,7 +520,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     }
     for (const read of output.confirmedReads) this.#reads.confirmed(read);
     for (const context of output.droppedReads) this.#reads.dropped(context);
-    if (output.snapshotToInstall !== undefined) throw cannotBootstrap(output.snapshotToInstall, this.#log.lastLsn);
+    if (output.snapshotToInstall !== undefined) this.#snapshots.onSnapshotNeeded(output.snapshotToInstall);
     if (output.leadership !== undefined) this.#onLeadership(output.leadership);
   }
 
@@ -540,7 +566,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const lost = before.role === 'leader' && (leadership.role !== 'leader' || leadership.term !== before.term);
     this.#leadership = leadership;
     this.#environment.logger.debug('leadership', { partition: this.partitionId, ...leadership });
-    if (lost) this.#proposals.rejectAll(leadershipLost());
+    if (lost) this.#rejectProposals(leadershipLost());
+    this.#snapshots.onLeadership();
     this.#settleCaughtUp();
     this.#leadershipWatchers.wakeAll();
   }
@@ -550,7 +577,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
    * outcome is open, and reads get what was acknowledged so far, or have to go to another replica.
    */
   #onHeldUp(error: LogboomError): void {
-    this.#proposals.rejectAll(notApplied(error));
+    this.#rejectProposals(notApplied(error));
     this.#reads.applied();
   }
 
@@ -577,28 +604,87 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       mode: this.#options.trimMode,
       trimPoint: this.#log.trimPoint,
       persistedLsn: this.#watermarks.persisted,
-      archivedLsn: undefined,
+      archive: this.#snapshots.archive,
       // A configuration with another replica knows of another node, whatever the node's own list says.
       nodesKnown: Math.max(this.#host.nodesKnown(), membersOf(this.#confHistory.latest).length),
-      hasRepository: false,
+      hasRepository: this.#hasRepository,
+      leaderHolds: this.#snapshots.holds,
     });
   }
 
   #trim(): void {
     const { trimPoint } = this.#decideTrim();
     if (trimPoint <= this.#log.trimPoint) return;
-    // Rule 1 for the mode without snapshots: the safe point is the persisted LSN.
+    // Rules 1 and 3. With more than one node, the safe point is the archived LSN.
+    const { archivedLsn } = this.#snapshots.archive;
     assert(
       trimPoint <= this.#watermarks.persisted,
       () => `trim point ${trimPoint} is above the persisted LSN ${this.#watermarks.persisted}`,
     );
+    assert(
+      this.#options.trimMode !== 'archived' || trimPoint <= archivedLsn,
+      () => `trim point ${trimPoint} is above the archived LSN ${archivedLsn}`,
+    );
     this.#observer?.onTrimPoint(trimPoint);
-    this.#log.setTrimPoint(trimPoint, this.#confHistory.at(trimPoint));
+    this.#log.setTrimPoint(trimPoint, this.#confHistory.atTrimPoint(trimPoint));
     this.#confHistory.forgetBelow(trimPoint);
   }
 
-  #endWaiting(error: LogboomError): void {
+  #rejectProposals(error: LogboomError): void {
     this.#proposals.rejectAll(error);
+    this.#snapshots.rejectAll(error);
+  }
+
+  #snapshotted(): SnapshottedReplica {
+    const replicaId = this.#replicaId;
+    const of = <Value>(get: () => Value): PropertyDescriptor => ({ enumerable: true, get });
+    const methods = {
+      replicaId,
+      observer: this.#observer,
+      confStateAt: (lsn: Lsn) => this.#confHistory.at(lsn),
+      propose: (command: Uint8Array) => {
+        this.#throwIfNotTaking();
+        const answer = this.#request(() => this.#core.propose([command]));
+        if (!answer.ok) throw refused(this.partitionId, answer);
+        return { lsn: answer.lastLsn, term: answer.term };
+      },
+      sendToHost: (to: ReplicaId, payload: Uint8Array) => {
+        const { term } = this.#leadership;
+        this.#host.send(this.partitionId, [{ type: 'host', from: replicaId, to, term, payload }]);
+      },
+      trim: () => this.#trim(),
+      replaceStore: (swap: () => Promise<void>) => this.#processor.replaceStore(swap),
+      beginSnapshot: (start: LogStart) => this.#request(() => this.#core.beginSnapshot(start)),
+      installed: (start: LogStart) => this.#installed(start),
+      fail: (error: unknown) => this.fail(error),
+    };
+    return Object.defineProperties(methods, {
+      isLeader: of(() => this.isLeader),
+      confState: of(() => this.confState),
+      raftStatus: of(() => this.raftStatus),
+      persistedLsn: of(() => this.#watermarks.persisted),
+      appliedBytes: of(() => this.#processor.appliedBytes),
+      store: of(() => this.#processor.lastStore),
+      isStopped: of(() => this.#fault !== undefined),
+    }) as SnapshottedReplica;
+  }
+
+  /** State and log begin at the snapshot: so do the core, and what is known of configurations. */
+  #installed(start: LogStart): void {
+    this.#report(() => {
+      this.#confHistory = new ConfHistory(start.lsn, start.confState);
+      this.#observer?.onInstalled(start, this.#processor.lastStore.stateHash);
+      const isTaken = this.#core.onSnapshotDone(start);
+      assert(isTaken, () => `the core does not take the snapshot at LSN ${start.lsn} that it had agreed to`);
+      this.#reads.applied();
+      this.#watchers.wakeAll();
+      this.#settleCaughtUp();
+      this.#schedulePump();
+    });
+  }
+
+  #endWaiting(error: LogboomError): void {
+    this.#rejectProposals(error);
     this.#reads.rejectAll(error);
     this.#caughtUpWaiters.releaseAll();
     this.#watchers.wakeAll();

@@ -1,17 +1,21 @@
-/** Where a partition's log may be trimmed to, as a pure decision (rules 2 and 3 of the design). */
-import { asLsn, type Lsn } from '../base/ids.js';
+/** Where a partition's log may be trimmed to, as pure decisions (rules 1 to 3 of the design). */
+import { asLsn, type Lsn, type ReplicaId } from '../base/ids.js';
+import type { ArchiveState } from './archive-state.js';
 import type { TrimMode } from './types.js';
 
 export interface TrimFacts {
   readonly mode: TrimMode;
+  /** Of this replica's own log. */
   readonly trimPoint: Lsn;
   readonly persistedLsn: Lsn;
-  /** Newest snapshot that is complete and verified in object storage; undefined: none, or not known. */
-  readonly archivedLsn: Lsn | undefined;
+  /** As applied here. */
+  readonly archive: ArchiveState;
   /** Nodes that metadata knows, this one included. */
   readonly nodesKnown: number;
   /** Whether a snapshot repository is configured. */
   readonly hasRepository: boolean;
+  /** What keeps this replica, as the leader, from archiving or from proposing to trim; empty: nothing. */
+  readonly leaderHolds: string;
 }
 
 export interface TrimDecision {
@@ -21,21 +25,86 @@ export interface TrimDecision {
   readonly heldBecause: string;
 }
 
+/**
+ * How far this replica's own log goes. In mode `archived` the partition's trim point came through the log, and each replica
+ * follows it as far as it has persisted what goes (rule 3).
+ */
 export function decideTrim(facts: TrimFacts): TrimDecision {
+  const { archive, persistedLsn } = facts;
   const held = (heldBecause: string): TrimDecision => ({ trimPoint: facts.trimPoint, heldBecause });
-  const upTo = (safePoint: Lsn): TrimDecision => ({
+  const upTo = (safePoint: Lsn, heldBecause: string): TrimDecision => ({
     trimPoint: asLsn(Math.max(facts.trimPoint, safePoint)),
-    heldBecause: '',
+    heldBecause,
   });
   switch (facts.mode) {
     case 'none':
       return held('trim.mode is none');
     case 'persisted':
       if (facts.nodesKnown > 1) return held('trim.mode persisted holds for a single node only; a second node is known');
-      return upTo(facts.persistedLsn);
-    case 'archived':
-      if (!facts.hasRepository) return held('no snapshot repository is configured');
-      if (facts.archivedLsn === undefined) return held('no complete snapshot exists yet');
-      return upTo(facts.archivedLsn);
+      return upTo(persistedLsn, '');
+    case 'archived': {
+      if (!facts.hasRepository) {
+        return held('no snapshot repository is configured: set snapshots.repository on every node');
+      }
+      if (archive.archivedLsn === 0) {
+        return held(facts.leaderHolds === '' ? 'no complete snapshot exists yet' : facts.leaderHolds);
+      }
+      const behind =
+        persistedLsn < archive.trimPoint
+          ? `this replica has persisted LSN ${persistedLsn}, below the partition's trim point ${archive.trimPoint}`
+          : '';
+      const reasons = [behind, facts.leaderHolds].filter((reason) => reason !== '');
+      return upTo(asLsn(Math.min(archive.trimPoint, persistedLsn)), reasons.join('; '));
+    }
   }
+}
+
+export interface TrimProposalFacts {
+  readonly archive: ArchiveState;
+  /** Archived LSNs with the time since this leader saw them archived, ascending. */
+  readonly archived: readonly { readonly lsn: Lsn; readonly forMs: number }[];
+  /** Entries below the archived LSN that are kept. */
+  readonly marginEntries: number;
+  /** How long an LSN is archived before the log is trimmed to it. */
+  readonly delayMs: number;
+  /** Voters whose nodes have not proved lately that they see the repository. */
+  readonly unproven: readonly ReplicaId[];
+  /** Replicas that are sent to a snapshot now, and for how long. */
+  readonly bootstrapping: readonly { readonly replica: ReplicaId; readonly forMs: number }[];
+  readonly bootstrapHoldMs: number;
+}
+
+export interface TrimProposal {
+  /** What the log may be trimmed to now; the present trim point when there is nothing to do. */
+  readonly trimPoint: Lsn;
+  /** What else would be trimmed, and what holds it; empty: nothing is left to trim. */
+  readonly heldBecause: string;
+}
+
+/** What a leader may propose as the partition's trim point. */
+export function proposeTrim(facts: TrimProposalFacts): TrimProposal {
+  const { archive, marginEntries, delayMs } = facts;
+  const held = (heldBecause: string): TrimProposal => ({ trimPoint: archive.trimPoint, heldBecause });
+  const withMargin = (lsn: number): number => Math.max(archive.trimPoint, lsn - marginEntries);
+  if (withMargin(archive.archivedLsn) === archive.trimPoint) {
+    return held(
+      archive.archivedLsn > archive.trimPoint && marginEntries > 0
+        ? `trim.marginEntries keeps ${marginEntries} entries below the archived LSN ${archive.archivedLsn}`
+        : '',
+    );
+  }
+  if (facts.unproven.length > 0) {
+    return held(
+      `replica${facts.unproven.length > 1 ? 's' : ''} ${facts.unproven.join(', ')}: the node has not proved that it sees ` +
+        "this leader's snapshot repository",
+    );
+  }
+  const fetching = facts.bootstrapping.filter(({ forMs }) => forMs < facts.bootstrapHoldMs);
+  if (fetching.length > 0) {
+    return held(`replica ${fetching.map(({ replica }) => replica).join(', ')} is fetching a snapshot`);
+  }
+  const ripe = facts.archived.filter(({ forMs }) => forMs >= delayMs).at(-1);
+  const trimPoint = asLsn(ripe === undefined ? archive.trimPoint : withMargin(Math.min(ripe.lsn, archive.archivedLsn)));
+  if (trimPoint > archive.trimPoint) return { trimPoint, heldBecause: '' };
+  return held(`trim.delayMs: LSN ${archive.archivedLsn} has been archived for less than ${delayMs} ms`);
 }

@@ -1,8 +1,11 @@
 /** One replica of a partition put together, as the server sees it. */
 import type { Lsn, NodeId, PartitionId, ReplicaId, Term } from '../base/ids.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
-import type { Message, Role } from '../raft/types.js';
+import type { WireMessage, Role } from '../raft/types.js';
 import type { StateHash, StateStoreVerification } from '../state-store/types.js';
+import type { ArchiveState } from './archive-state.js';
+import type { SnapshotUnderWay } from './archiver.js';
+import type { BootstrapStatus } from './bootstrap.js';
 
 export type TrimMode = 'archived' | 'persisted' | 'none';
 
@@ -23,6 +26,16 @@ export interface ReplicaStatus {
   readonly trimPoint: Lsn;
   readonly trimMode: TrimMode;
   readonly trimHeldBecause: string;
+  /** Of the group, as applied here; this replica's own log may begin earlier. */
+  readonly groupTrimPoint: Lsn;
+  /** Name of the manifest of the newest archived snapshot; empty: none. */
+  readonly archivedManifest: string;
+  /** A snapshot that this replica, as the leader, is taking. */
+  readonly snapshot: SnapshotUnderWay | undefined;
+  /** Why the last snapshot of this leader failed; empty when it did not. */
+  readonly snapshotFailure: string;
+  /** A snapshot that this replica is fetching, because its group no longer has the entries that it lacks. */
+  readonly bootstrap: BootstrapStatus | undefined;
   readonly stateHash: StateHash;
   readonly dirtyBytes: number;
   /** Why the replica stopped, or neither leads nor stores anything now; undefined when it is well. */
@@ -31,7 +44,7 @@ export interface ReplicaStatus {
 
 /** Carries messages between the replicas of a group; may lose, delay, repeat and reorder them. */
 export interface ReplicaTransport {
-  send(partitionId: PartitionId, messages: readonly Message[]): void;
+  send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
 }
 
 export interface Applied<Result> {
@@ -65,4 +78,10 @@ export interface PartitionReplica<Result, Machine extends StateMachine<Result>> 
     signal?: AbortSignal,
   ): Promise<StateStoreVerification & { readonly appliedLsn: Lsn }>;
   storeBytes(): Promise<number>;
+  /**
+   * Takes a snapshot of what is applied, and has it confirmed by a quorum and committed; joins the one under way.
+   *
+   * @throws LogboomError NOT_LEADER, REPOSITORY_NOT_CONFIGURED, REPOSITORY_UNAVAILABLE, SNAPSHOT_NOT_CONFIRMED, ...
+   */
+  snapshot(): Promise<ArchiveState>;
 }

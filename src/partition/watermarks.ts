@@ -77,6 +77,15 @@ export class Watermarks {
     this.#check();
   }
 
+  /** State and log were replaced by a snapshot of `lsn`, durably. */
+  installed(lsn: Lsn): void {
+    assert(lsn > this.#commit, () => `a snapshot of LSN ${lsn} is not above commit LSN ${this.#commit}`);
+    this.#durable = lsn;
+    this.#commit = lsn;
+    this.#applied = lsn;
+    this.#persisted = lsn;
+  }
+
   #check(): void {
     assert(
       this.#persisted <= this.#applied && this.#applied <= this.#commit && this.#commit <= this.#durable,

@@ -15,6 +15,7 @@
  * propose             varint count, count x (u8 kind, varint length, data)
  * read-index          varint context
  * read-index-response varint lsn, context
+ * host                varint length, payload
  * snapshot-failed, timeout-now, transfer-leader: nothing
  * ```
  *
@@ -22,13 +23,13 @@
  */
 import { assert, unreachable } from '../base/assert.js';
 import { asLsn, asReplicaId, asTerm, type Lsn, type ReplicaId } from '../base/ids.js';
-import { EntryKind, type ConfState, type Entry, type LogStart, type Message, type Proposal } from './types.js';
+import { EntryKind, type ConfState, type Entry, type LogStart, type WireMessage, type Proposal } from './types.js';
 import { ByteReader, ByteWriter, RaftDecodeError, varintBytes, type ByteSink } from './wire.js';
 
 const formatVersion = 1;
 
 /** Position is the number on the wire: append only. */
-const types: readonly Message['type'][] = [
+const types: readonly WireMessage['type'][] = [
   'append',
   'append-response',
   'heartbeat',
@@ -44,10 +45,11 @@ const types: readonly Message['type'][] = [
   'propose',
   'read-index',
   'read-index-response',
+  'host',
 ];
 
 /** A new buffer of exactly the message's size; the data of entries is copied into it. */
-export function encodeMessage(message: Message): Uint8Array {
+export function encodeMessage(message: WireMessage): Uint8Array {
   const writer = new ByteWriter(messageBytes(message));
   writeMessage(writer, message);
   assert(
@@ -58,7 +60,7 @@ export function encodeMessage(message: Message): Uint8Array {
 }
 
 /** Writes exactly `messageBytes(message)` bytes to `sink`; the data of entries and proposals goes through `sink.blob`. */
-export function writeMessage(sink: ByteSink, message: Message): void {
+export function writeMessage(sink: ByteSink, message: WireMessage): void {
   sink.byte(formatVersion);
   sink.byte(types.indexOf(message.type));
   sink.varint(message.from);
@@ -72,7 +74,7 @@ export function writeMessage(sink: ByteSink, message: Message): void {
  *
  * @throws RaftDecodeError for anything that `encodeMessage` does not make
  */
-export function decodeMessage(bytes: Uint8Array): Message {
+export function decodeMessage(bytes: Uint8Array): WireMessage {
   const reader = new ByteReader(bytes);
   const version = reader.byte();
   if (version !== formatVersion) throw new RaftDecodeError(`message of version ${version}`);
@@ -85,11 +87,11 @@ export function decodeMessage(bytes: Uint8Array): Message {
 }
 
 /** Encoded size. */
-export function messageBytes(message: Message): number {
+export function messageBytes(message: WireMessage): number {
   return 2 + varintBytes(message.from) + varintBytes(message.to) + varintBytes(message.term) + bodySize(message);
 }
 
-function bodySize(message: Message): number {
+function bodySize(message: WireMessage): number {
   switch (message.type) {
     case 'append':
       return (
@@ -121,6 +123,8 @@ function bodySize(message: Message): number {
       return varintBytes(message.context);
     case 'read-index-response':
       return varintsSize(message.lsn, message.context);
+    case 'host':
+      return blobSize(message.payload);
     case 'snapshot-failed':
     case 'timeout-now':
     case 'transfer-leader':
@@ -130,7 +134,7 @@ function bodySize(message: Message): number {
   }
 }
 
-function writeBody(sink: ByteSink, message: Message): void {
+function writeBody(sink: ByteSink, message: WireMessage): void {
   switch (message.type) {
     case 'append':
       sink.varint(message.previousLsn);
@@ -173,6 +177,9 @@ function writeBody(sink: ByteSink, message: Message): void {
     case 'read-index-response':
       writeAll(sink, message.lsn, message.context);
       break;
+    case 'host':
+      sink.blob(message.payload);
+      break;
     case 'snapshot-failed':
     case 'timeout-now':
     case 'transfer-leader':
@@ -182,7 +189,7 @@ function writeBody(sink: ByteSink, message: Message): void {
   }
 }
 
-function readMessage(reader: ByteReader, type: Message['type']): Message {
+function readMessage(reader: ByteReader, type: WireMessage['type']): WireMessage {
   const from = readReplica(reader);
   const to = readReplica(reader);
   const term = asTerm(reader.varint());
@@ -219,6 +226,8 @@ function readMessage(reader: ByteReader, type: Message['type']): Message {
       return { type, from, to, term, context: reader.varint() };
     case 'read-index-response':
       return { type, from, to, term, lsn: readLsn(reader), context: reader.varint() };
+    case 'host':
+      return { type, from, to, term, payload: reader.blob() };
     case 'snapshot-failed':
     case 'timeout-now':
     case 'transfer-leader':

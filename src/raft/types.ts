@@ -190,6 +190,15 @@ export interface ReadIndexResponse extends MessageBase {
   readonly context: number;
 }
 
+/**
+ * What the hosts of two replicas tell each other on the same way as their cores. No core takes or makes one. `term` is that of
+ * the sender when it was sent.
+ */
+export interface HostMessage extends MessageBase {
+  readonly type: 'host';
+  readonly payload: Uint8Array;
+}
+
 export type Message =
   | AppendRequest
   | AppendResponse
@@ -204,6 +213,9 @@ export type Message =
   | ProposeRequest
   | ReadIndexRequest
   | ReadIndexResponse;
+
+/** What travels between two replicas. */
+export type WireMessage = Message | HostMessage;
 
 export interface Proposal {
   readonly kind: EntryKind;

@@ -25,7 +25,7 @@ import {
   varintBytes,
   writeMessage,
   type ByteSink,
-  type Message,
+  type WireMessage,
 } from '../raft/index.js';
 
 export const FrameKind = { messages: 1, payload: 2, end: 3, error: 4 } as const;
@@ -53,7 +53,7 @@ export interface EncodedFrame {
 /** A Raft message and the group it belongs to. */
 export interface Delivery {
   readonly partitionId: PartitionId;
-  readonly message: Message;
+  readonly message: WireMessage;
 }
 
 export type LinkFormatFault = 'length' | 'checksum' | 'version' | 'kind' | 'header' | 'message' | 'truncated';
@@ -298,7 +298,7 @@ export function decodeMessages(frame: Frame): Delivery[] {
   return deliveries;
 }
 
-function messageOf(bytes: Uint8Array): Message {
+function messageOf(bytes: Uint8Array): WireMessage {
   try {
     return decodeMessage(bytes);
   } catch (error) {

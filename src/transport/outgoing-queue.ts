@@ -1,5 +1,5 @@
 import type { PartitionId } from '../base/ids.js';
-import { messageBytes, type Message } from '../raft/index.js';
+import { messageBytes, type WireMessage } from '../raft/index.js';
 import { deliveryBytes, type Delivery } from './frame.js';
 
 export interface QueueLimits {
@@ -49,7 +49,7 @@ export class OutgoingQueue {
    * Answers `queued`, `dropped`, or `dropped-first` when this is the partition's first loss of an episode: from a first
    * drop until the queue is less than half full.
    */
-  offer(partitionId: PartitionId, message: Message): 'queued' | 'dropped' | 'dropped-first' {
+  offer(partitionId: PartitionId, message: WireMessage): 'queued' | 'dropped' | 'dropped-first' {
     const size = messageBytes(message);
     const bytes = deliveryBytes(partitionId, size);
     const { messagesMax, bytesMax } = this.#limits;

@@ -22,7 +22,7 @@ export interface PartitionHost {
 
 export class WalPartition implements PartitionLog, PartitionTarget, CachedLog {
   readonly partitionId: PartitionId;
-  readonly recovered: RecoveredPartition;
+  recovered: RecoveredPartition;
   readonly window = new EntryWindow();
   readonly index: EntryIndex;
   readonly written: MutablePartitionState;
@@ -176,6 +176,8 @@ export class WalPartition implements PartitionLog, PartitionTarget, CachedLog {
     this.host.enqueue(new ResetOperation(this, { lsn, term, confState }, hardState, onDurable));
     this.cutFrom(asLsn(1));
     this.resetLsn = lsn;
+    const { replicaId } = this.recovered;
+    this.recovered = { replicaId, hardState, trimPoint: lsn, trimTerm: term, confState };
     this.handed = { hardState, trimPoint: lsn, trimTerm: term, lastLsn: lsn };
   }
 

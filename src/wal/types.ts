@@ -5,7 +5,10 @@ import type { ConfState, Entry, HardState, LogReader, Persist } from '../raft/ty
 /** One partition's log within the node's WAL. Everything handed over is readable at once, durable when reported. */
 export interface PartitionLog extends LogReader {
   readonly partitionId: PartitionId;
-  /** What the handle began with, found by a start or given when it was created: identity, vote, and where the log begins. */
+  /**
+   * What the handle began with, found by a start, given when it was created, or by the last reset: identity, vote, and where
+   * the log begins.
+   */
   readonly recovered: RecoveredPartition;
   readonly durableLsn: Lsn;
   readonly trimPoint: Lsn;

@@ -1,27 +1,49 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { asLsn } from '../../src/base/ids.js';
-import { decideTrim, type TrimFacts } from '../../src/partition/trim.js';
+import { asLsn, asReplicaId } from '../../src/base/ids.js';
+import type { ArchiveState } from '../../src/partition/archive-state.js';
+import { decideTrim, proposeTrim, type TrimFacts, type TrimProposalFacts } from '../../src/partition/trim.js';
+
+const archive = (archivedLsn: number, trimPoint: number): ArchiveState => ({
+  archivedLsn: asLsn(archivedLsn),
+  trimPoint: asLsn(trimPoint),
+  manifest: archivedLsn === 0 ? '' : 'm.json',
+});
 
 const facts = (over: Partial<TrimFacts>): TrimFacts => ({
   mode: 'persisted',
   trimPoint: asLsn(10),
   persistedLsn: asLsn(100),
-  archivedLsn: undefined,
+  archive: archive(0, 0),
   nodesKnown: 1,
   hasRepository: false,
+  leaderHolds: '',
   ...over,
 });
 
 describe('decideTrim', () => {
+  const archived = { mode: 'archived', hasRepository: true } as const;
   it.each<[string, Partial<TrimFacts>, number, string]>([
     ['one node trims to its persisted LSN', {}, 100, ''],
     ['never back', { trimPoint: asLsn(200) }, 200, ''],
     ['a second node ends the mode', { nodesKnown: 2 }, 10, 'second node'],
     ['mode none', { mode: 'none' }, 10, 'trim.mode is none'],
     ['archived without a repository', { mode: 'archived' }, 10, 'no snapshot repository'],
-    ['archived without a snapshot', { mode: 'archived', hasRepository: true }, 10, 'no complete snapshot'],
-    ['archived ignores the persisted LSN', { mode: 'archived', hasRepository: true, archivedLsn: asLsn(50) }, 50, ''],
+    ['archived without a snapshot', archived, 10, 'no complete snapshot'],
+    ['the failure of a snapshot is told', { ...archived, leaderHolds: 'it failed' }, 10, 'it failed'],
+    [
+      'archived follows the trim point of the group, and not the archived LSN',
+      { ...archived, archive: archive(90, 50) },
+      50,
+      '',
+    ],
+    ['as far as it has persisted what goes', { ...archived, archive: archive(300, 200) }, 100, 'has persisted LSN 100'],
+    [
+      'and says what holds the leader',
+      { ...archived, archive: archive(90, 50), leaderHolds: 'a margin' },
+      50,
+      'a margin',
+    ],
   ])('%s', (_name, over, trimPoint, heldBecause) => {
     const decision = decideTrim(facts(over));
     expect(decision.trimPoint).toBe(trimPoint);
@@ -29,32 +51,74 @@ describe('decideTrim', () => {
     else expect(decision.heldBecause).toContain(heldBecause);
   });
 
-  it('never goes above the safe point of its mode, and never back, whatever the facts', () => {
+  it('never goes above the safe point of its mode or the persisted LSN, and never back, whatever the facts', () => {
     fc.assert(
       fc.property(
         fc.constantFrom('persisted' as const, 'archived' as const, 'none' as const),
         fc.nat(1000),
         fc.nat(1000),
-        fc.option(fc.nat(1000), { nil: undefined }),
+        fc.tuple(fc.nat(1000), fc.nat(1000)),
         fc.integer({ min: 1, max: 3 }),
         fc.boolean(),
-        (mode, trimPoint, persisted, archived, nodesKnown, hasRepository) => {
-          const decision = decideTrim({
-            mode,
-            trimPoint: asLsn(trimPoint),
-            persistedLsn: asLsn(persisted),
-            archivedLsn: archived === undefined ? undefined : asLsn(archived),
-            nodesKnown,
-            hasRepository,
-          });
+        (mode, trimPoint, persisted, [one, other], nodesKnown, hasRepository) => {
+          const state = archive(Math.max(one, other), Math.min(one, other));
+          const decision = decideTrim(
+            facts({
+              mode,
+              trimPoint: asLsn(trimPoint),
+              persistedLsn: asLsn(persisted),
+              archive: state,
+              nodesKnown,
+              hasRepository,
+            }),
+          );
           expect(decision.trimPoint).toBeGreaterThanOrEqual(trimPoint);
           if (decision.trimPoint === trimPoint) return;
-          const safePoint =
-            nodesKnown === 1 && mode === 'persisted' ? persisted : mode === 'archived' ? (archived ?? 0) : 0;
-          expect(decision.trimPoint).toBeLessThanOrEqual(safePoint);
-          expect(decision.heldBecause).toBe('');
+          expect(decision.trimPoint).toBeLessThanOrEqual(persisted);
+          if (mode === 'archived') expect(hasRepository).toBe(true);
+          if (mode === 'archived') expect(decision.trimPoint).toBeLessThanOrEqual(state.trimPoint);
+          else expect([mode, nodesKnown]).toEqual(['persisted', 1]);
         },
       ),
     );
+  });
+});
+
+describe('proposeTrim', () => {
+  const proposal = (over: Partial<TrimProposalFacts>): TrimProposalFacts => ({
+    archive: archive(100, 10),
+    archived: [
+      { lsn: asLsn(60), forMs: 5000 },
+      { lsn: asLsn(100), forMs: 1000 },
+    ],
+    marginEntries: 0,
+    delayMs: 0,
+    unproven: [],
+    bootstrapping: [],
+    bootstrapHoldMs: 10_000,
+    ...over,
+  });
+
+  it.each<[string, Partial<TrimProposalFacts>, number, string]>([
+    ['goes to the archived LSN', {}, 100, ''],
+    ['keeps a margin', { marginEntries: 15 }, 85, ''],
+    ['says that only the margin is left', { archive: archive(100, 85), marginEntries: 15 }, 85, 'trim.marginEntries'],
+    ['has nothing to do', { archive: archive(100, 100) }, 100, ''],
+    ['waits: an older one is ripe', { delayMs: 2000 }, 60, ''],
+    ['waits: none is ripe', { delayMs: 6000 }, 10, 'trim.delayMs'],
+    ['needs the proof of every voter', { unproven: [asReplicaId(2), asReplicaId(3)] }, 10, 'replicas 2, 3'],
+    [
+      'waits for a bootstrap',
+      { bootstrapping: [{ replica: asReplicaId(3), forMs: 9000 }] },
+      10,
+      'replica 3 is fetching',
+    ],
+    ['but not for ever', { bootstrapping: [{ replica: asReplicaId(3), forMs: 10_000 }] }, 100, ''],
+    ['never beyond what is archived', { archive: archive(50, 10) }, 50, ''],
+  ])('%s', (_name, over, trimPoint, heldBecause) => {
+    const decision = proposeTrim(proposal(over));
+    expect(decision.trimPoint).toBe(trimPoint);
+    if (heldBecause === '') expect(decision.heldBecause).toBe('');
+    else expect(decision.heldBecause).toContain(heldBecause);
   });
 });

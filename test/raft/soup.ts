@@ -345,7 +345,7 @@ export class Soup {
     const [message] = this.#network.splice(at, 1);
     if (this.#cut.has(`${message!.from}>${message!.to}`)) return;
     const target = this.#replicas.find((replica) => replica.id === message!.to);
-    target?.core.step(this.#chance(8) ? decodeMessage(encodeMessage(message!)) : message!);
+    target?.core.step(this.#chance(8) ? (decodeMessage(encodeMessage(message!)) as Message) : message!);
   }
 
   #lose(): void {

@@ -10,7 +10,7 @@ import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
 import type { ReplicaTransport } from '../../partition/index.js';
-import type { Message } from '../../raft/types.js';
+import type { WireMessage } from '../../raft/types.js';
 import type { CallMethod, Delivery, LinkHost, LinkIdentity, LossScope, MemberHello } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { NodeManager } from '../replicas.js';
@@ -97,8 +97,8 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     return this.#links.call(nodeId, method, request, { timeoutMs: askTimeoutMs });
   }
 
-  send(partitionId: PartitionId, messages: readonly Message[]): void {
-    const byNode = new Map<NodeId, Message[]>();
+  send(partitionId: PartitionId, messages: readonly WireMessage[]): void {
+    const byNode = new Map<NodeId, WireMessage[]>();
     for (const message of messages) {
       const nodeId = this.#directory?.nodeOf(partitionId, message.to);
       if (nodeId === undefined) continue;

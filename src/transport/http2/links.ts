@@ -2,7 +2,7 @@ import { LogboomError } from '../../base/errors.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import { sleep } from '../../base/ports/clock.js';
 import type { Environment } from '../../base/ports/environment.js';
-import type { Message } from '../../raft/index.js';
+import type { WireMessage } from '../../raft/index.js';
 import { unreachable } from '../failures.js';
 import { linkMetrics } from '../metrics.js';
 import { resolveLinkOptions, type LinkOptions } from '../options.js';
@@ -87,7 +87,7 @@ export class Links {
   }
 
   /** Messages of one partition to a peer, in order. Never blocks; what cannot be sent is dropped and reported. */
-  send(nodeId: NodeId, partitionId: PartitionId, messages: readonly Message[]): void {
+  send(nodeId: NodeId, partitionId: PartitionId, messages: readonly WireMessage[]): void {
     this.#peers.get(nodeId)?.send(partitionId, messages);
   }
 

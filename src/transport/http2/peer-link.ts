@@ -1,7 +1,7 @@
 import { isLogboomError, LogboomError } from '../../base/errors.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Timer } from '../../base/ports/clock.js';
-import type { Message } from '../../raft/index.js';
+import type { WireMessage } from '../../raft/index.js';
 import { backoffMs } from '../backoff.js';
 import { isRefusal, unreachable } from '../failures.js';
 import type { MemberHello } from '../identity.js';
@@ -80,7 +80,7 @@ export class PeerLink {
     this.#onEnd(unreachable(`node ${this.nodeId} has moved to ${formatAddress(address)}`, 'unknown'), 0);
   }
 
-  send(partitionId: PartitionId, messages: readonly Message[]): void {
+  send(partitionId: PartitionId, messages: readonly WireMessage[]): void {
     const mayQueue = this.#state === 'connecting' || this.#state === 'connected';
     let isFirstLoss = false;
     for (const message of messages) {

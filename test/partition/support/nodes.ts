@@ -19,7 +19,7 @@ import {
   type ReplicaPlacement,
 } from '../../../src/partition/index.js';
 import { decodeMessage, encodeMessage } from '../../../src/raft/index.js';
-import type { Message } from '../../../src/raft/types.js';
+import type { WireMessage } from '../../../src/raft/types.js';
 import { defaultStateStoreSizes, type OrderedStoreProvider } from '../../../src/state-store/index.js';
 import { confState } from '../../wal/support/simulated.js';
 import { ListMachine, type Added } from './list-machine.js';
@@ -198,7 +198,7 @@ export class TestGroup {
   readonly world = new World();
   readonly nodes: TestNode[] = [];
   /** Milliseconds that a message travels; undefined loses it. */
-  travel: (message: Message, from: number, to: number) => number | undefined = () => 1;
+  travel: (message: WireMessage, from: number, to: number) => number | undefined = () => 1;
 
   constructor(seed: number, nodes: number, options: NodeOptions = {}) {
     this.seed = seed;
@@ -220,7 +220,7 @@ export class TestGroup {
     await Promise.all(this.nodes.map((node) => node.start()));
   }
 
-  send(from: TestNode, partition: number, messages: readonly Message[]): void {
+  send(from: TestNode, partition: number, messages: readonly WireMessage[]): void {
     for (const message of messages) {
       checkPromise(from, message);
       const to = this.nodes.find(({ id }) => id === message.to);
@@ -266,7 +266,7 @@ export async function singleNode(
 }
 
 /** A replica that says it holds entries has them synced. */
-function checkPromise(from: TestNode, message: Message): void {
+function checkPromise(from: TestNode, message: WireMessage): void {
   if (message.type !== 'append-response' || message.rejected || from.manager === undefined) return;
   const { durableLsn } = from.replica.status;
   if (message.lsn > durableLsn) {

@@ -1,0 +1,474 @@
+/**
+ * Snapshots of one partition, and with them the trimming of its log. On every replica it answers what the replica has at a
+ * checkpoint; on the leader it takes snapshots, has them confirmed, and proposes how far the log is archived and trimmed.
+ *
+ * A snapshot counts as archived only when (1) all its chunks and then its manifest are stored, (2) the manifest was read back and
+ * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, and (4) the group has committed
+ * so much. Only then the trim point may follow, and only while all voters' nodes have proved that they see this
+ * repository, and the manifest is still there. Whatever fails on the way leaves a manifest that nobody relies on.
+ */
+import { isLogboomError, LogboomError } from '../base/errors.js';
+import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
+import { sleep } from '../base/ports/clock.js';
+import type { Environment } from '../base/ports/environment.js';
+import { nextInteger } from '../base/ports/random.js';
+import type { LogicalView, StateReader, StateScan } from '../base/state-machine.js';
+import { membersOf } from '../raft/index.js';
+import type { ConfState, RaftStatus } from '../raft/types.js';
+import type { PartitionArchive, SnapshotFacts, SnapshotProgress } from '../snapshot/index.js';
+import { CollectionMemory } from '../snapshot/index.js';
+import { equalStateHashes, formatStateHash } from '../state-store/index.js';
+import type { StateHash, StateSnapshot } from '../state-store/types.js';
+import { archiveKey, checkpointsKey, decodeArchive, decodeCheckpoints, type ArchiveState } from './archive-state.js';
+import { judgeCheckpoint } from './checkpoint-agreement.js';
+import {
+  decodeCheckpointMessage,
+  encodeCheckpointMessage,
+  type CheckpointMessage,
+  type CheckpointRequest,
+} from './checkpoint-messages.js';
+import { CheckpointReports } from './checkpoint-reports.js';
+import type { ArchivingMetrics } from './archiving-metrics.js';
+import type { RepositoryAccess } from './repository-access.js';
+import type { ArchivingOptions } from './snapshot-options.js';
+import { proposeTrim } from './trim.js';
+
+/** A state of exactly one LSN, to be closed. */
+export interface Checkpoint {
+  readonly state: StateSnapshot;
+  readonly lsn: Lsn;
+  readonly term: Term;
+  readonly confState: ConfState;
+}
+
+/** What an archiver needs to know of its replica, and does with it. */
+export interface ArchivedReplica {
+  readonly replicaId: ReplicaId;
+  readonly isLeader: boolean;
+  readonly confState: ConfState;
+  readonly raftStatus: RaftStatus;
+  /** The instance that is, or was last, in use. */
+  readonly store: StateReader;
+  readonly persistedLsn: Lsn;
+  readonly appliedBytes: number;
+  sendToHost(to: ReplicaId, payload: Uint8Array): void;
+  /** Its state is wrong, and it must not serve any more. */
+  fail(error: LogboomError): void;
+}
+
+export interface ArchiverParts {
+  readonly partitionId: PartitionId;
+  readonly environment: Environment;
+  readonly replica: ArchivedReplica;
+  readonly options: ArchivingOptions;
+  /** Undefined: no repository is configured. */
+  readonly repository: RepositoryAccess | undefined;
+  readonly facts: Pick<SnapshotFacts, 'nodeId' | 'softwareVersion'>;
+  readonly metrics: ArchivingMetrics;
+  /** Whether the log is trimmed by what is archived. */
+  readonly trims: boolean;
+  /** @throws LogboomError NOT_LEADER, LEADERSHIP_LOST, ... */
+  readonly checkpoint: () => Promise<Checkpoint>;
+  /** Resolves when it is applied. @throws LogboomError */
+  readonly proposeArchive: (archive: ArchiveState) => Promise<void>;
+  readonly logicalView: (state: StateScan) => Promise<LogicalView>;
+}
+
+/** A snapshot that is under way. */
+export interface SnapshotUnderWay {
+  readonly lsn: Lsn | undefined;
+  readonly progress: SnapshotProgress | undefined;
+}
+
+/** Requests for reports are repeated this often. */
+const askEveryMs = 250;
+
+export class Archiver {
+  readonly #parts: ArchiverParts;
+  readonly #reports = new CheckpointReports();
+  readonly #collection = new CollectionMemory();
+  readonly #stopping = new AbortController();
+  /** Applied bytes at the newest checkpoints, by LSN. */
+  readonly #bytesAt = new Map<Lsn, number>();
+  #archive: ArchiveState;
+  #archivedBytes = 0;
+  /** LSNs that were archived while this process looked on, and when; ascending. */
+  #archived: { readonly lsn: Lsn; readonly atMs: number }[] = [];
+  /** Replicas that were sent to a snapshot, and since when. */
+  #bootstrapping = new Map<ReplicaId, number>();
+  #job: { readonly done: Promise<ArchiveState>; readonly abort: AbortController } | undefined;
+  #underWay: SnapshotUnderWay | undefined;
+  #trimming: Promise<void> | undefined;
+  #failure: { readonly message: string; readonly count: number; readonly retryAtMs: number } | undefined;
+  #trimHeld = '';
+  #lastArchivedMs: number;
+  #nextCollectionMs: number;
+  /** Spreads the snapshots of partitions that were started together. */
+  readonly #jitter: number;
+
+  constructor(parts: ArchiverParts, reader: StateReader) {
+    this.#parts = parts;
+    const { clock, random } = parts.environment;
+    this.#archive = decodeArchive(reader.getIndex(archiveKey));
+    this.#lastArchivedMs = clock.monotonicMs();
+    this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
+    this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
+    if (this.#archive.archivedLsn > 0) {
+      this.#archived.push({ lsn: this.#archive.archivedLsn, atMs: this.#lastArchivedMs });
+    }
+  }
+
+  get archive(): ArchiveState {
+    return this.#archive;
+  }
+
+  get underWay(): SnapshotUnderWay | undefined {
+    return this.#underWay;
+  }
+
+  /** Why the last snapshot failed; empty when it did not. */
+  get lastFailure(): string {
+    return this.#failure?.message ?? '';
+  }
+
+  /** What keeps this leader from archiving or trimming; empty on other replicas. */
+  get holds(): string {
+    const { replica, repository } = this.#parts;
+    if (!replica.isLeader || repository === undefined) return '';
+    const failed = this.#failure === undefined ? '' : `the last snapshot failed: ${this.#failure.message}`;
+    const running = this.#underWay === undefined ? '' : 'a snapshot is under way';
+    const reasons = [repository.problem, failed, failed === '' && this.#archive.archivedLsn === 0 ? running : ''];
+    return [...new Set([...reasons, this.#trimHeld])].filter((reason) => reason !== '').join('; ');
+  }
+
+  /** About once a second. */
+  tick(): void {
+    const { replica, repository, options } = this.#parts;
+    if (this.#stopping.signal.aborted) return;
+    if (!replica.isLeader || repository === undefined) {
+      this.#job?.abort.abort(notLeading());
+      this.#trimHeld = '';
+      return;
+    }
+    this.#noteBootstraps(replica.raftStatus);
+    if (this.#job === undefined && options.automatic && this.#isDue()) void this.snapshot().catch(() => {});
+    if (this.#parts.trims && this.#trimming === undefined) {
+      this.#trimming = this.#trim(repository).finally(() => (this.#trimming = undefined));
+    }
+    this.#collectWhenDue(repository);
+  }
+
+  /**
+   * Takes a snapshot and has it confirmed, or joins the one that is under way.
+   *
+   * @throws LogboomError NOT_LEADER, LEADERSHIP_LOST, REPOSITORY_UNAVAILABLE, STATE_DIVERGED, SNAPSHOT_NOT_CONFIRMED, ...
+   */
+  snapshot(): Promise<ArchiveState> {
+    if (this.#job !== undefined) return this.#job.done;
+    const abort = new AbortController();
+    const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
+    const done = this.#run(signal).finally(() => {
+      this.#job = undefined;
+      this.#underWay = undefined;
+    });
+    this.#job = { done, abort };
+    return done;
+  }
+
+  /** A checkpoint was applied. */
+  onCheckpoint(lsn: Lsn): void {
+    this.#bytesAt.set(lsn, this.#parts.replica.appliedBytes);
+    if (this.#bytesAt.size > 16) this.#bytesAt.delete([...this.#bytesAt.keys()][0] as Lsn);
+  }
+
+  /** The replicated archive state may have changed: by an entry, or with the whole state. */
+  onArchive(reader: StateReader): void {
+    const before = this.#archive;
+    this.#archive = decodeArchive(reader.getIndex(archiveKey));
+    if (this.#archive.archivedLsn <= before.archivedLsn) return;
+    const nowMs = this.#parts.environment.clock.monotonicMs();
+    this.#lastArchivedMs = nowMs;
+    this.#archivedBytes = this.#bytesAt.get(this.#archive.archivedLsn) ?? this.#parts.replica.appliedBytes;
+    this.#archived = [...this.#archived, { lsn: this.#archive.archivedLsn, atMs: nowMs }].slice(-64);
+  }
+
+  onLeadership(): void {
+    this.#reports.clear();
+    this.#bootstrapping.clear();
+    if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
+  }
+
+  onMessage(from: ReplicaId, payload: Uint8Array): void {
+    const message = decodeCheckpointMessage(payload);
+    if (message?.type === 'request') this.#answer(from, message);
+    else if (message !== undefined) this.#reports.add(from, message, this.#parts.environment.clock.monotonicMs());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new LogboomError('SHUTTING_DOWN', 'the node is stopping'));
+    await Promise.allSettled([this.#job?.done, this.#trimming]);
+  }
+
+  /** What this replica has at a checkpoint, and the repository it sees. */
+  #answer(to: ReplicaId, request: CheckpointRequest): void {
+    const { replica, repository } = this.#parts;
+    const hashBefore = this.#hashBefore(request.lsn);
+    const { agreed } = request;
+    if (hashBefore !== undefined && agreed !== undefined && !equalStateHashes(hashBefore, agreed)) {
+      replica.fail(diverged(this.#parts.partitionId, request.lsn, hashBefore, agreed));
+      return;
+    }
+    this.#send(to, {
+      type: 'report',
+      lsn: request.lsn,
+      hashBefore,
+      appliedLsn: replica.raftStatus.applied,
+      persistedLsn: replica.persistedLsn,
+      repositoryId: repository?.provenId ?? '',
+    });
+  }
+
+  #hashBefore(lsn: Lsn): StateHash | undefined {
+    try {
+      const marks = decodeCheckpoints(this.#parts.replica.store.getIndex(checkpointsKey));
+      return marks.find((mark) => mark.lsn === lsn)?.hashBefore;
+    } catch (error) {
+      // The store is being reopened; the leader asks again.
+      if (isLogboomError(error, 'STATE_STORE_FAILED')) return undefined;
+      throw error;
+    }
+  }
+
+  #send(to: ReplicaId, message: CheckpointMessage): void {
+    this.#parts.replica.sendToHost(to, encodeCheckpointMessage(message));
+  }
+
+  #isDue(): boolean {
+    const { replica, options, environment } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    if (this.#failure !== undefined && nowMs < this.#failure.retryAtMs) return false;
+    const bytes = replica.appliedBytes - this.#archivedBytes;
+    if (bytes >= options.logBytes * this.#jitter) return true;
+    const isAged = nowMs - this.#lastArchivedMs >= options.ageMs * this.#jitter;
+    // What was applied before this process began counts as well: it may never have been archived.
+    return isAged && (bytes > 0 || this.#archive.archivedLsn === 0) && replica.raftStatus.applied > 0;
+  }
+
+  async #run(signal: AbortSignal): Promise<ArchiveState> {
+    const { environment, replica, metrics } = this.#parts;
+    const startedMs = environment.clock.monotonicMs();
+    this.#underWay = { lsn: undefined, progress: undefined };
+    try {
+      const archived = await this.#archiveState(signal);
+      this.#failure = undefined;
+      metrics.snapshotDone((environment.clock.monotonicMs() - startedMs) / 1000);
+      return archived;
+    } catch (error) {
+      if (signal.aborted || isLogboomError(error, 'NOT_LEADER') || isLogboomError(error, 'LEADERSHIP_LOST'))
+        throw error;
+      this.#failed(error);
+      if (isLogboomError(error, 'STATE_DIVERGED')) replica.fail(error);
+      throw error;
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { environment, options, metrics } = this.#parts;
+    const count = (this.#failure?.count ?? 0) + 1;
+    const delayMs = Math.min(options.retryMsMax, options.retryMsMin * 2 ** Math.min(count - 1, 20));
+    const message = error instanceof Error ? error.message : String(error);
+    this.#failure = { message, count, retryAtMs: environment.clock.monotonicMs() + delayMs * this.#jitter };
+    metrics.snapshotFailed();
+    environment.logger.warn('a snapshot failed; nothing is trimmed for it', {
+      error: message,
+      attempts: count,
+      retryInMs: delayMs,
+    });
+  }
+
+  async #archiveState(signal: AbortSignal): Promise<ArchiveState> {
+    const { replica, repository, facts, options, environment, metrics } = this.#parts;
+    if (repository === undefined) throw noRepository(this.#parts.partitionId);
+    const archive = repository.archive(this.#parts.partitionId);
+    const release = await repository.takeSlot(signal);
+    try {
+      const checkpoint = await this.#parts.checkpoint();
+      const { state, lsn, term, confState } = checkpoint;
+      this.#underWay = { lsn, progress: undefined };
+      let name: string;
+      try {
+        const written = await archive.write({
+          state,
+          view: await this.#parts.logicalView(state),
+          facts: { lsn, term, confState, stateHash: state.stateHash, replicaId: replica.replicaId, ...facts },
+          signal,
+          bytesPerSecondMax: options.bytesPerSecondMax,
+          onProgress: (progress) => (this.#underWay = { lsn, progress }),
+        });
+        name = written.name;
+        metrics.uploaded(written.uploadedBytes, written.reusedBytes);
+        environment.logger.info('snapshot written', {
+          lsn,
+          uploadedBytes: written.uploadedBytes,
+          reusedBytes: written.reusedBytes,
+          manifest: name,
+        });
+      } finally {
+        await state.close();
+      }
+      await archive.confirm(name, { signal });
+      await this.#agree(lsn, signal);
+      signal.throwIfAborted();
+      await this.#parts.proposeArchive({ archivedLsn: lsn, manifest: name, trimPoint: this.#archive.trimPoint });
+      return this.#archive;
+    } finally {
+      release();
+    }
+  }
+
+  /** Resolves when a quorum has what this replica has at the checkpoint. */
+  async #agree(lsn: Lsn, signal: AbortSignal): Promise<void> {
+    const { replica, environment, options } = this.#parts;
+    const { clock, logger } = environment;
+    const deadlineMs = clock.monotonicMs() + options.agreementMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const own = this.#hashBefore(lsn);
+      const hashes = this.#reports.hashesAt(lsn);
+      if (own !== undefined) hashes.set(replica.replicaId, own);
+      const judgement = own === undefined ? undefined : judgeCheckpoint(replica.confState, own, hashes);
+      if (judgement?.type === 'agreed' && own !== undefined) {
+        for (const differing of judgement.differing) {
+          logger.error('a replica has another state than the majority; it is told to stop', {
+            replica: differing,
+            lsn,
+          });
+        }
+        // Also to those that were not heard yet: one of them may differ.
+        this.#ask(lsn, own);
+        return;
+      }
+      if (judgement?.type === 'differs' && own !== undefined) {
+        throw diverged(this.#parts.partitionId, lsn, own, judgement.agreed);
+      }
+      if (judgement?.type === 'no-majority') throw noMajority(this.#parts.partitionId, lsn);
+      if (clock.monotonicMs() >= deadlineMs) {
+        throw notConfirmed(this.#parts.partitionId, lsn, judgement?.type === 'open' ? judgement.unheard : []);
+      }
+      this.#ask(lsn, undefined);
+      await sleep(clock, askEveryMs, signal);
+    }
+  }
+
+  #ask(lsn: Lsn, agreed: StateHash | undefined): void {
+    const { replica } = this.#parts;
+    for (const member of membersOf(replica.confState)) {
+      if (member !== replica.replicaId) this.#send(member, { type: 'request', lsn, agreed });
+    }
+  }
+
+  async #trim(repository: RepositoryAccess): Promise<void> {
+    const { replica, environment, options } = this.#parts;
+    const archive = this.#archive;
+    if (archive.archivedLsn === 0) return;
+    const nowMs = environment.clock.monotonicMs();
+    const unproven = this.#unproven(repository.provenId, nowMs - options.proofMs);
+    const { trimPoint, heldBecause } = proposeTrim({
+      archive,
+      archived: this.#archived.map(({ lsn, atMs }) => ({ lsn, forMs: nowMs - atMs })),
+      marginEntries: options.trimMarginEntries,
+      delayMs: options.trimDelayMs,
+      unproven,
+      bootstrapping: [...this.#bootstrapping].map(([replicaId, sinceMs]) => ({
+        replica: replicaId,
+        forMs: nowMs - sinceMs,
+      })),
+      bootstrapHoldMs: options.bootstrapHoldMs,
+    });
+    this.#trimHeld = heldBecause;
+    if (unproven.length > 0) this.#ask(archive.archivedLsn, undefined);
+    if (trimPoint <= archive.trimPoint) return;
+    try {
+      // What the trim relies on must be there now, and not only when it was archived.
+      await repository.archive(this.#parts.partitionId).confirm(archive.manifest, { signal: this.#stopping.signal });
+      await this.#parts.proposeArchive({ ...archive, trimPoint });
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      this.#trimHeld = `the newest snapshot cannot be read back: ${error instanceof Error ? error.message : String(error)}`;
+      environment.logger.warn('the log is not trimmed', { reason: this.#trimHeld });
+    }
+  }
+
+  #unproven(repositoryId: string, sinceMs: number): readonly ReplicaId[] {
+    const { replica } = this.#parts;
+    const { voters, votersOutgoing } = replica.confState;
+    const hasProved = (voter: ReplicaId): boolean =>
+      repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId, sinceMs));
+    return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
+  }
+
+  #noteBootstraps({ progress }: RaftStatus): void {
+    const fetching = new Set(progress.filter(({ state }) => state === 'snapshot').map(({ replica }) => replica));
+    for (const replica of this.#bootstrapping.keys()) if (!fetching.has(replica)) this.#bootstrapping.delete(replica);
+    const nowMs = this.#parts.environment.clock.monotonicMs();
+    for (const replica of fetching) if (!this.#bootstrapping.has(replica)) this.#bootstrapping.set(replica, nowMs);
+  }
+
+  #collectWhenDue(repository: RepositoryAccess): void {
+    const { environment, options, replica } = this.#parts;
+    const nowMs = environment.clock.monotonicMs();
+    // Never beside a snapshot of its own: what that has uploaded is in no manifest yet.
+    if (nowMs < this.#nextCollectionMs || this.#job !== undefined || repository.problem !== '') return;
+    this.#nextCollectionMs = nowMs + options.collectEveryMs;
+    const { signal } = this.#stopping;
+    const collect = async (archive: PartitionArchive): Promise<void> => {
+      const { manifestsKept: keep, graceMs } = options;
+      const report = await archive.collect(this.#collection, { keep, graceMs, signal });
+      environment.logger.debug('snapshots collected', { ...report });
+    };
+    void Promise.resolve()
+      .then(() => collect(repository.archive(this.#parts.partitionId)))
+      .catch((error: unknown) => {
+        if (!signal.aborted) environment.logger.warn('old snapshots could not be collected', { error: String(error) });
+      });
+  }
+}
+
+function notLeading(): LogboomError {
+  return new LogboomError('NOT_LEADER', 'this replica does not lead the partition any more', { retryAfterMs: 100 });
+}
+
+export function noRepository(partition: PartitionId): LogboomError {
+  return new LogboomError(
+    'REPOSITORY_NOT_CONFIGURED',
+    'no snapshot repository is configured: set snapshots.repository on every node, to one place that all of them see',
+    { facts: { partition } },
+  );
+}
+
+function diverged(partition: PartitionId, lsn: Lsn, own: StateHash, agreed: StateHash): LogboomError {
+  const [has, majority] = [formatStateHash(own), formatStateHash(agreed)];
+  return new LogboomError(
+    'STATE_DIVERGED',
+    `the state of this replica of partition ${partition} is not that of the majority: at LSN ${lsn} it has ${has}, a majority has ` +
+      `${majority}. It does not serve any more; replace the node by one with an empty data directory`,
+    { facts: { partition, lsn, state_hash: has, agreed: majority } },
+  );
+}
+
+function noMajority(partition: PartitionId, lsn: Lsn): LogboomError {
+  return new LogboomError(
+    'STATE_DIVERGED',
+    `the replicas of partition ${partition} have different states at LSN ${lsn}, and none of them a majority: nobody knows which is ` +
+      'right, and the partition stops. Restore it from a snapshot',
+    { facts: { partition, lsn } },
+  );
+}
+
+function notConfirmed(partition: PartitionId, lsn: Lsn, unheard: readonly ReplicaId[]): LogboomError {
+  return new LogboomError(
+    'SNAPSHOT_NOT_CONFIRMED',
+    `no quorum has confirmed the state of the snapshot at LSN ${lsn} in time; nothing was heard of replica ${unheard.join(', ')}`,
+    { facts: { partition, lsn }, retryAfterMs: 1000 },
+  );
+}

@@ -1,0 +1,230 @@
+/** The part of a replica that has to do with snapshots: its archiver, its bootstrap, and putting an imported state in place. */
+import { assert } from '../base/assert.js';
+import { isLogboomError, type LogboomError } from '../base/errors.js';
+import type { Lsn, ReplicaId, Term } from '../base/ids.js';
+import type { StateMachine, StateReader } from '../base/state-machine.js';
+import type { ConfState, Entry, LogStart, RaftStatus } from '../raft/types.js';
+import type { StateStore } from '../state-store/index.js';
+import { Archiver, type Checkpoint } from './archiver.js';
+import type { ArchiveState } from './archive-state.js';
+import { archivingMetrics } from './archiving-metrics.js';
+import { Bootstrap } from './bootstrap.js';
+import { finishInstallation, markReady, removeStaging, stagingDirectory, type ImportedStart } from './installation.js';
+import type { ReplicaObserver } from './observer.js';
+import { encodePartitionCommand, type PartitionCommand } from './partition-command.js';
+import { PendingProposals } from './proposals.js';
+import type { ReplicaParts } from './replica-options.js';
+import type { ReplicaStatus } from './types.js';
+
+/** What it needs of the replica that it is part of. */
+export interface SnapshottedReplica {
+  readonly replicaId: ReplicaId;
+  readonly isLeader: boolean;
+  readonly confState: ConfState;
+  readonly raftStatus: RaftStatus;
+  readonly persistedLsn: Lsn;
+  readonly appliedBytes: number;
+  /** The instance that is, or was last, in use. */
+  readonly store: StateStore;
+  readonly observer: ReplicaObserver | undefined;
+  confStateAt(lsn: Lsn): ConfState;
+  /** @throws LogboomError NOT_LEADER, QUEUE_FULL, PARTITION_STOPPED, SHUTTING_DOWN */
+  propose(command: Uint8Array): { readonly lsn: Lsn; readonly term: Term };
+  sendToHost(to: ReplicaId, payload: Uint8Array): void;
+  /** Archived LSN or trim point may have moved. */
+  trim(): void;
+  /** Closes the store, and goes on with what `swap` has put in its place. */
+  replaceStore(swap: () => Promise<void>): Promise<void>;
+  /** Asks the core whether state and log may be replaced (RaftCore.beginSnapshot). @throws LogboomError PARTITION_STOPPED */
+  beginSnapshot(start: LogStart): boolean;
+  /** State and log begin at `start`; the core is to be told. @throws LogboomError PARTITION_STOPPED */
+  installed(start: LogStart): void;
+  readonly isStopped: boolean;
+  fail(error: unknown): void;
+}
+
+export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
+  readonly #parts: ReplicaParts<Result, Machine>;
+  readonly #replica: SnapshottedReplica;
+  readonly #archiver: Archiver;
+  readonly #bootstrap: Bootstrap;
+  readonly #checkpoints = new PendingProposals<Checkpoint>({ itemsMax: 16, bytesMax: 1 << 20 });
+  readonly #archives = new PendingProposals<undefined>({ itemsMax: 16, bytesMax: 1 << 20 });
+  #isInstalling = false;
+
+  constructor(parts: ReplicaParts<Result, Machine>, replica: SnapshottedReplica, reader: StateReader) {
+    this.#parts = parts;
+    this.#replica = replica;
+    const { environment, options, repository, log, machine } = parts;
+    const metrics = archivingMetrics(environment.metrics, log.partitionId);
+    this.#archiver = new Archiver(
+      {
+        environment,
+        options: options.archiving,
+        repository,
+        metrics,
+        facts: { nodeId: parts.nodeId, softwareVersion: parts.softwareVersion },
+        trims: options.trimMode === 'archived',
+        partitionId: log.partitionId,
+        replica,
+        checkpoint: () => this.#checkpoint(),
+        proposeArchive: (archive) => this.#proposeArchive(archive),
+        logicalView: (state) => machine.logicalView(state),
+      },
+      reader,
+    );
+    this.#bootstrap = new Bootstrap({
+      partitionId: log.partitionId,
+      environment,
+      repository,
+      metrics,
+      retryMsMin: options.archiving.retryMsMin,
+      retryMsMax: options.archiving.retryMsMax,
+      restore: (archive, manifest, restoreOptions) =>
+        parts.restoreSnapshot(archive, manifest, {
+          ...restoreOptions,
+          directory: stagingDirectory(parts.directory),
+          logicalView: (state) => machine.logicalView(state),
+        }),
+      removeStaging: () => removeStaging(environment.disk, parts.directory),
+      isNeeded: (start) => this.#isNeeded(start),
+      install: (start) => this.#install(start),
+    });
+  }
+
+  get archive(): ArchiveState {
+    return this.#archiver.archive;
+  }
+
+  /** What keeps this leader from archiving or trimming; empty on other replicas. */
+  get holds(): string {
+    return this.#archiver.holds;
+  }
+
+  /** State and log are being replaced: what the core wants done goes behind the snapshot. */
+  get isInstalling(): boolean {
+    return this.#isInstalling;
+  }
+
+  get status(): Pick<
+    ReplicaStatus,
+    'archivedLsn' | 'groupTrimPoint' | 'archivedManifest' | 'snapshot' | 'snapshotFailure' | 'bootstrap'
+  > {
+    const { archivedLsn, trimPoint, manifest } = this.archive;
+    return {
+      archivedLsn: archivedLsn === 0 ? undefined : archivedLsn,
+      groupTrimPoint: trimPoint,
+      archivedManifest: manifest,
+      snapshot: this.#archiver.underWay,
+      snapshotFailure: this.#archiver.lastFailure,
+      bootstrap: this.#bootstrap.status,
+    };
+  }
+
+  take(): Promise<ArchiveState> {
+    return this.#archiver.snapshot();
+  }
+
+  tick(): void {
+    this.#archiver.tick();
+  }
+
+  onMessage(from: ReplicaId, payload: Uint8Array): void {
+    this.#archiver.onMessage(from, payload);
+  }
+
+  onLeadership(): void {
+    this.#archiver.onLeadership();
+  }
+
+  /** The leader has trimmed what this replica needs. */
+  onSnapshotNeeded(start: LogStart): void {
+    this.#bootstrap.begin(start);
+  }
+
+  /** Ends proposals that wait, as those of the replica's own end. */
+  rejectAll(error: LogboomError): void {
+    this.#checkpoints.rejectAll(error);
+    this.#archives.rejectAll(error);
+  }
+
+  /** A command of the partition is applied; behind a checkpoint the store stays where it is until this resolves. */
+  async onCommand({ lsn, term }: Entry, command: PartitionCommand): Promise<void> {
+    if (command.type === 'archive') {
+      this.#readArchive();
+      this.#archives.applied(lsn, term, undefined);
+      return;
+    }
+    this.#archiver.onCheckpoint(lsn);
+    if (!this.#checkpoints.awaits(lsn, term)) return;
+    try {
+      const state = await this.#replica.store.snapshot();
+      assert(state.appliedLsn === lsn, () => `a checkpoint of LSN ${lsn} got the state of ${state.appliedLsn}`);
+      // Leadership may have been lost meanwhile.
+      if (!this.#checkpoints.awaits(lsn, term)) return await state.close();
+      this.#checkpoints.applied(lsn, term, { state, lsn, term, confState: this.#replica.confStateAt(lsn) });
+    } catch (error) {
+      if (!isLogboomError(error)) throw error;
+      this.#checkpoints.rejectAll(error);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#archiver.stop(), this.#bootstrap.stop()]);
+  }
+
+  #readArchive(): void {
+    this.#archiver.onArchive(this.#replica.store);
+    this.#replica.observer?.onArchive(this.archive);
+    this.#replica.trim();
+  }
+
+  async #checkpoint(): Promise<Checkpoint> {
+    return this.#proposeCommand({ type: 'checkpoint' }, this.#checkpoints);
+  }
+
+  async #proposeArchive(archive: ArchiveState): Promise<void> {
+    await this.#proposeCommand({ type: 'archive', ...archive }, this.#archives);
+  }
+
+  async #proposeCommand<Answer>(command: PartitionCommand, pending: PendingProposals<Answer>): Promise<Answer> {
+    const bytes = encodePartitionCommand(command);
+    pending.admit(bytes.length);
+    const { lsn, term } = this.#replica.propose(bytes);
+    const { result } = await pending.wait(lsn, term, bytes.length);
+    return result;
+  }
+
+  /** Whether entries are missing that the leader has trimmed; when they are not, the core goes on without a bootstrap. */
+  #isNeeded(start: LogStart): boolean {
+    const replica = this.#replica;
+    if (replica.isStopped) return false;
+    if (replica.raftStatus.commit < start.lsn) return true;
+    return replica.beginSnapshot(start);
+  }
+
+  /**
+   * Puts the staged state in the place of this replica's own. From the core's yes on it hears of messages and time, but nothing
+   * that it says is carried out before state, log and core all begin at the snapshot. Answers false when the core says
+   * that the log has it all by now.
+   */
+  async #install(imported: ImportedStart): Promise<boolean> {
+    const replica = this.#replica;
+    const { environment, directory, log } = this.#parts;
+    if (!replica.beginSnapshot(imported)) return false;
+    this.#isInstalling = true;
+    replica.observer?.onInstalling(imported);
+    await replica.replaceStore(async () => {
+      await markReady(environment.disk, directory, imported);
+      await finishInstallation(environment.disk, directory, log, replica.raftStatus);
+    });
+    // A failure on the way has stopped the replica; what was begun is finished by the next start.
+    if (replica.isStopped) return false;
+    log.setPersistedLsn(imported.lsn);
+    this.#archiver.onArchive(replica.store);
+    this.#isInstalling = false;
+    replica.installed(imported);
+    environment.logger.info('the replica goes on from a snapshot', { lsn: imported.lsn, term: imported.term });
+    return true;
+  }
+}

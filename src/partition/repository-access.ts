@@ -1,0 +1,129 @@
+/** The snapshot repository of a node, as its replicas use it: reached when it can be, and asked again whether it is still the same. */
+import { LogboomError } from '../base/errors.js';
+import type { PartitionId } from '../base/ids.js';
+import { sleep } from '../base/ports/clock.js';
+import type { Environment } from '../base/ports/environment.js';
+import type { PartitionArchive, SnapshotRepository } from '../snapshot/index.js';
+
+export interface RepositoryAccess {
+  /** Identity of the repository that the node has lately proved to see; empty: none. */
+  readonly provenId: string;
+  /** Why it cannot be used now; empty when it can. */
+  readonly problem: string;
+  /** @throws LogboomError REPOSITORY_UNAVAILABLE */
+  archive(partitionId: PartitionId): PartitionArchive;
+  /** Waits for one of the node's places for snapshots; answers what gives it back. Rejects when `signal` aborts. */
+  takeSlot(signal: AbortSignal): Promise<() => void>;
+}
+
+export interface RepositoryConnectionOptions {
+  readonly clusterId: string;
+  /** Opens it anew; reads its identity. */
+  readonly open: (signal: AbortSignal) => Promise<SnapshotRepository>;
+  /** The identity is read this often. */
+  readonly checkEveryMs: number;
+  readonly retryMsMin: number;
+  readonly retryMsMax: number;
+  readonly snapshotsMax: number;
+}
+
+/** A repository that cannot be reached keeps no node from starting or serving: only snapshots and trimming wait for it. */
+export class RepositoryConnection implements RepositoryAccess {
+  readonly #environment: Environment;
+  readonly #options: RepositoryConnectionOptions;
+  readonly #stopping = new AbortController();
+  readonly #waiting: (() => void)[] = [];
+  #slotsTaken = 0;
+  #repository: SnapshotRepository | undefined;
+  #problem = 'the snapshot repository was not reached yet';
+  #loop: Promise<void> | undefined;
+
+  constructor(environment: Environment, options: RepositoryConnectionOptions) {
+    this.#environment = environment;
+    this.#options = options;
+  }
+
+  run(): void {
+    this.#loop = this.#keepChecking();
+  }
+
+  get provenId(): string {
+    return this.#problem === '' ? (this.#repository?.id ?? '') : '';
+  }
+
+  get problem(): string {
+    return this.#problem;
+  }
+
+  archive(partitionId: PartitionId): PartitionArchive {
+    if (this.#repository === undefined || this.#problem !== '') {
+      throw new LogboomError('REPOSITORY_UNAVAILABLE', this.#problem, { retryAfterMs: this.#options.retryMsMin });
+    }
+    return this.#repository.partition(this.#options.clusterId, partitionId);
+  }
+
+  async takeSlot(signal: AbortSignal): Promise<() => void> {
+    while (this.#slotsTaken >= this.#options.snapshotsMax) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    signal.throwIfAborted();
+    this.#slotsTaken += 1;
+    let isTaken = true;
+    return () => {
+      if (!isTaken) return;
+      isTaken = false;
+      this.#slotsTaken -= 1;
+      for (const wake of this.#waiting.splice(0)) wake();
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new LogboomError('SHUTTING_DOWN', 'the node is stopping'));
+    await this.#loop;
+  }
+
+  async #keepChecking(): Promise<void> {
+    const { clock } = this.#environment;
+    const { checkEveryMs, retryMsMin, retryMsMax } = this.#options;
+    const { signal } = this.#stopping;
+    let retryMs = retryMsMin;
+    while (!signal.aborted) {
+      const isWell = await this.#check();
+      await sleep(clock, isWell ? checkEveryMs : retryMs, signal);
+      retryMs = isWell ? retryMsMin : Math.min(retryMs * 2, retryMsMax);
+    }
+  }
+
+  async #check(): Promise<boolean> {
+    const { logger } = this.#environment;
+    const { signal } = this.#stopping;
+    try {
+      const repository = await this.#options.open(signal);
+      const before = this.#repository;
+      if (before !== undefined && before.id !== repository.id) {
+        // What was archived is not here: somebody put another repository in its place.
+        this.#complain(
+          `the snapshot repository is another one: it had the id ${before.id}, and now has ${repository.id}`,
+        );
+        return false;
+      }
+      this.#repository = repository;
+      if (this.#problem !== '') logger.info('snapshot repository reached', { repository: repository.id });
+      this.#problem = '';
+      return true;
+    } catch (error) {
+      if (!signal.aborted) this.#complain(error instanceof Error ? error.message : String(error));
+      return false;
+    }
+  }
+
+  #complain(problem: string): void {
+    // Once for each problem: this is tried again and again.
+    if (problem !== this.#problem) this.#environment.logger.warn('the snapshot repository cannot be used', { problem });
+    this.#problem = problem;
+  }
+}

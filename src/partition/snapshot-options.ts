@@ -1,0 +1,44 @@
+const secondMs = 1000;
+const minuteMs = 60 * secondMs;
+
+export interface ArchivingOptions {
+  /** Whether snapshots are taken without being asked for. */
+  readonly automatic: boolean;
+  /** A snapshot is due when entries of so many bytes were applied since the last one ... */
+  readonly logBytes: number;
+  /** ... or when anything was, so long ago. */
+  readonly ageMs: number;
+  /** Waiting times after a failure, doubled with each. */
+  readonly retryMsMin: number;
+  readonly retryMsMax: number;
+  /** How long the replicas of a quorum may take to say what they have at a checkpoint. */
+  readonly agreementMs: number;
+  /** How long it counts that a node has proved to see the repository. */
+  readonly proofMs: number;
+  readonly bytesPerSecondMax: number;
+  readonly manifestsKept: number;
+  /** Snapshots are collected this often at most. */
+  readonly collectEveryMs: number;
+  readonly graceMs: number;
+  readonly trimMarginEntries: number;
+  readonly trimDelayMs: number;
+  /** How long a replica that fetches a snapshot keeps the log from being trimmed. */
+  readonly bootstrapHoldMs: number;
+}
+
+export const defaultArchivingOptions: ArchivingOptions = {
+  automatic: true,
+  logBytes: 256 << 20,
+  ageMs: 60 * minuteMs,
+  retryMsMin: secondMs,
+  retryMsMax: minuteMs,
+  agreementMs: 30 * secondMs,
+  proofMs: 60 * secondMs,
+  bytesPerSecondMax: Infinity,
+  manifestsKept: 3,
+  collectEveryMs: 10 * minuteMs,
+  graceMs: 360 * minuteMs,
+  trimMarginEntries: 0,
+  trimDelayMs: 0,
+  bootstrapHoldMs: 30 * minuteMs,
+};
