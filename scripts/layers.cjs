@@ -15,7 +15,7 @@ const layers = {
   wal: ['base', 'raft/types.ts'],
   'state-store': ['base'],
   'object-store': ['base'],
-  snapshot: ['base', 'object-store', 'state-store'],
+  snapshot: ['base', 'raft/types.ts', 'object-store', 'state-store'],
   partition: ['base', 'raft', 'streams', 'metadata', 'wal', 'state-store', 'object-store', 'snapshot'],
   transport: ['base', 'raft'],
   client: ['base'],

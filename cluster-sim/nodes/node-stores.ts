@@ -18,6 +18,8 @@ export class NodeStores implements OrderedStoreProvider {
 
   async open(directory: string, options: OrderedStoreOptions): Promise<OrderedStore> {
     if (!(await this.#disk.exists(directory))) {
+      // Whoever deleted the directory deleted the database.
+      this.#provider.remove(directory);
       await this.#disk.makeDirectory(directory);
       let parent = directory;
       do {

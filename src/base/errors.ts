@@ -318,6 +318,39 @@ export const errorRegistry = {
     retryable: false,
     explanation: 'The cluster uses another snapshot repository.',
   },
+  REPOSITORY_UNAVAILABLE: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'The snapshot repository was not reached or gave no answer in time.',
+  },
+  REPOSITORY_REFUSED: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation:
+      'The snapshot repository denies access, is full, or is not set up as it must be; somebody has to change that.',
+  },
+  SNAPSHOT_CORRUPT: {
+    status: GrpcStatus.dataLoss,
+    retryable: false,
+    explanation:
+      'An object of the snapshot repository is damaged or missing, or objects do not fit together; an older snapshot may be whole.',
+  },
+  SNAPSHOT_NOT_FOUND: {
+    status: GrpcStatus.notFound,
+    retryable: false,
+    explanation: 'The snapshot repository has no such snapshot, or none any more.',
+  },
+  SNAPSHOT_VERSION_UNSUPPORTED: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'An object of the snapshot repository was written in a newer format than this build reads.',
+  },
+  SNAPSHOT_EXPIRED: {
+    status: GrpcStatus.aborted,
+    retryable: true,
+    explanation:
+      'Writing a snapshot took longer than half the grace period of collection, after which its chunks are not safe from it any more.',
+  },
   NODE_UNREACHABLE: {
     status: GrpcStatus.unavailable,
     retryable: true,

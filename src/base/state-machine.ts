@@ -80,6 +80,8 @@ export interface LogicalView {
   isLive(key: Uint8Array, value: Uint8Array): boolean;
   /** The LSN of the records value that a live entry points to: it must be there. No two live entries point to the same. */
   recordsLsn(key: Uint8Array, value: Uint8Array): Lsn | undefined;
+  /** About how many bytes that records value has. */
+  recordsBytes(key: Uint8Array, value: Uint8Array): number;
   /**
    * The index key of the entry that points to a records value when it is alive: the value is alive when that entry is there,
    * is live, and points to it.
@@ -93,6 +95,7 @@ export interface LogicalView {
 export const indexOnlyView: LogicalView = {
   isLive: () => true,
   recordsLsn: () => undefined,
+  recordsBytes: () => 0,
   ownerOf(lsn) {
     throw new LogboomError('DATA_CORRUPT', `there is a records value at LSN ${lsn} in a state that has none`);
   },

@@ -22,6 +22,7 @@ interface Parts {
   readonly open: (database: DatabaseName, key: Uint8Array, sealed: Uint8Array) => Uint8Array;
   /** Turns the failures of a database into those of a state store. */
   readonly reading: <Value>(read: Promise<Value>) => Promise<Value>;
+  readonly readingNow: <Value>(read: () => Value) => Value;
 }
 
 /** One applied LSN of both databases, with what was held in memory at that moment. */
@@ -47,6 +48,15 @@ export class PairSnapshot implements StateSnapshot {
       if (lsn !== undefined) entries.push({ lsn, value: content });
     }
     return entries;
+  }
+
+  getIndex(key: Uint8Array): Uint8Array | undefined {
+    const physical = indexKey(key);
+    const { held } = this.#parts;
+    const entry = held[firstNotBelow(held, physical)];
+    const isHeld = entry !== undefined && Buffer.compare(entry.key, physical) === 0;
+    const sealed = isHeld ? entry.value : this.#parts.readingNow(() => this.#parts.index.get(physical));
+    return sealed === undefined ? undefined : this.#parts.open('index', physical, sealed);
   }
 
   async scanIndex(range: {

@@ -379,6 +379,7 @@ export class PairedStateStore implements StateStore {
       mark: this.#mark,
       open: (database, key, sealed) => this.#open(database, key, sealed),
       reading: (read) => this.#readingAsync(read),
+      readingNow: (read) => this.#reading(read),
     });
   }
 

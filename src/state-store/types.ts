@@ -75,6 +75,8 @@ export interface StateSnapshot {
   readonly stateHash: StateHash;
   /** Records values with `from <= lsn < to`, up to the applied LSN, ascending; at least one where there is one, cut at `maxBytes`. */
   scanRecords(range: { from: Lsn; to: Lsn; limit: number; maxBytes: number }): Promise<RecordsEntry[]>;
+  /** The value of an index key, from memory or the page cache. */
+  getIndex(key: Uint8Array): Uint8Array | undefined;
   /** Index entries as {@link StateReader.scanIndex} answers them. */
   scanIndex(range: { from: Uint8Array; to: Uint8Array; reverse?: boolean; limit: number }): Promise<IndexEntry[]>;
   close(): Promise<void>;

@@ -4,7 +4,7 @@ import { asLsn } from '../base/ids.js';
 import type { IndexEntry, LogicalView, StateScan } from '../base/state-machine.js';
 import { decodeBatchValue, decodeProducerBatchValue, decodeStreamValue } from './index-values.js';
 import { batchKey, keyFirstSeq, Keyspace, keyspaceRange, keyStreamId } from './keys.js';
-import { decodeStoredRecords } from './stored-records.js';
+import { decodeStoredRecords, storedRecordsBytes } from './stored-records.js';
 
 const scanLimit = 1000;
 
@@ -32,6 +32,9 @@ export async function logicalViewOf(state: StateScan): Promise<LogicalView> {
     },
     recordsLsn(key, value): Lsn | undefined {
       return key[0] === Keyspace.batch ? asLsn(decodeBatchValue(value).lsn) : undefined;
+    },
+    recordsBytes(key, value) {
+      return key[0] === Keyspace.batch ? storedRecordsBytes(decodeBatchValue(value).storedBytes) : 0;
     },
     ownerOf(_lsn, records) {
       const { streamId, firstSeq } = decodeStoredRecords(records);

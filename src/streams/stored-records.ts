@@ -36,6 +36,9 @@ export interface StoredRecords {
   readonly payload: Uint8Array;
 }
 
+/** Of the whole value, without the producer id. */
+export const storedRecordsBytes = (payloadBytes: number): number => headerBytes + payloadBytes;
+
 /** One copy of the payload. */
 export function encodeStoredRecords(
   records: Omit<StoredRecords, 'firstSeq' | 'appendTimeMs'>,

@@ -314,6 +314,7 @@ describe.each([
       isLive: () => true,
       recordsLsn: (key: Uint8Array, value: Uint8Array) =>
         text(key)?.startsWith('pointer/') === true ? asLsn(Number(text(value))) : undefined,
+      recordsBytes: () => 40,
       ownerOf: (lsn: number) => new TextEncoder().encode(`pointer/${lsn}`),
     };
     const before = await store.verify(undefined, undefined, view);

@@ -61,6 +61,7 @@ export class ListMachine implements StateMachine<Added> {
     return Promise.resolve({
       isLive: () => true,
       recordsLsn: (key) => (key[0] === recordsPrefix ? asLsn(Buffer.from(key).readUInt32BE(1)) : undefined),
+      recordsBytes: () => 0,
       ownerOf: recordsPointer,
     });
   }
