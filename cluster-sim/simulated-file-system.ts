@@ -216,7 +216,8 @@ export class Namespace {
 
   removeTree(path: string): void {
     const inside = [...this.#seen.keys()].filter((name) => name === path || name.startsWith(`${path}/`));
-    for (const name of inside.sort().reverse()) this.#remove(name);
+    // With the directory itself, what was in it is gone for good: another one of its name begins empty.
+    for (const name of inside.sort().reverse()) this.#remove(name, parentOf(path));
   }
 
   sync(directory: string): void {
@@ -269,10 +270,10 @@ export class Namespace {
     this.#unsynced.push(change);
   }
 
-  #remove(path: string): void {
+  #remove(path: string, alsoDurableWith = parentOf(path)): void {
     const node = this.#seen.get(path);
     this.#do({
-      directories: [parentOf(path)],
+      directories: [parentOf(path), alsoDurableWith],
       apply: (names) => {
         if (names.get(path) === node) names.delete(path);
       },

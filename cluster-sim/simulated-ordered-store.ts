@@ -139,6 +139,13 @@ export class SimulatedStoreProvider implements OrderedStoreProvider {
     this.faults = parts.faults ?? { ...noStoreFaults };
   }
 
+  /** A name for a database that is made in a directory: the directory, unless there is one of that name, open or not. */
+  unusedName(directory: string): string {
+    let name = directory;
+    for (let again = 2; this.#contents.has(name); again += 1) name = `${directory}~${again}`;
+    return name;
+  }
+
   async open(directory: string, options: OrderedStoreOptions): Promise<OrderedStore> {
     if (this.#open.has(directory)) throw new StoreFailure(`${directory} is open already`);
     let contents = this.#contents.get(directory);

@@ -7,7 +7,8 @@ export const invariants = {
     'A replica campaigns only when it has applied every configuration change that it knows to be committed: otherwise it counts votes of the wrong voters.',
   'clients-are-answered-as-documented':
     'A client gets no error that the documentation does not name for its situation.',
-  'installs-what-was-committed': 'A snapshot that is installed is of a committed entry, above what the replica knows to be committed.',
+  'installs-what-was-committed':
+    'A snapshot that is installed is of a committed entry, above what the replica knows to be committed.',
   'commit-never-regresses': 'What a replica once knew to be committed stays committed.',
   'committed-is-on-a-durable-quorum':
     'An entry counts as committed only when a majority of the voters (of both sets, in a joint configuration) have it synced on their disks: a power loss of all of them must not lose it.',

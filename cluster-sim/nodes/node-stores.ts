@@ -1,5 +1,9 @@
-/** The databases of one node: the simulated provider, and the directories that a real one makes on the node's disk. */
-import type { Disk } from '../../src/base/ports/disk.js';
+/**
+ * The databases of one node: the simulated provider, and the directories that a real one makes on the node's disk. A
+ * directory says which database is in it, so that a database goes with its directory wherever that is renamed to, and is
+ * gone with it, also when a crash takes the renaming back.
+ */
+import { replaceFile, type Disk } from '../../src/base/ports/disk.js';
 import type { OrderedStore, OrderedStoreOptions, OrderedStoreProvider } from '../../src/state-store/index.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { SimulatedStoreProvider } from '../simulated-ordered-store.js';
@@ -17,16 +21,28 @@ export class NodeStores implements OrderedStoreProvider {
   }
 
   async open(directory: string, options: OrderedStoreOptions): Promise<OrderedStore> {
-    if (!(await this.#disk.exists(directory))) {
-      // Whoever deleted the directory deleted the database.
-      this.#provider.remove(directory);
-      await this.#disk.makeDirectory(directory);
+    const disk = this.#disk;
+    if (!(await disk.exists(directory))) {
+      await disk.makeDirectory(directory);
       let parent = directory;
       do {
         parent = parent.slice(0, parent.lastIndexOf('/')) || '/';
-        await this.#disk.syncDirectory(parent);
+        await disk.syncDirectory(parent);
       } while (parent !== '/');
     }
-    return mutatedStore(await this.#provider.open(directory, options), this.#mutant);
+    let name = await databaseIn(disk, directory);
+    if (name === undefined) {
+      name = this.#provider.unusedName(directory);
+      await replaceFile(disk, `${directory}/${nameFile}`, new TextEncoder().encode(name));
+    }
+    return mutatedStore(await this.#provider.open(name, options), this.#mutant);
   }
+}
+
+const nameFile = 'DATABASE';
+
+/** Name of the database in a directory, for the provider; undefined when none was made. */
+export async function databaseIn(disk: Disk, directory: string): Promise<string | undefined> {
+  const path = `${directory}/${nameFile}`;
+  return (await disk.exists(path)) ? new TextDecoder().decode(await disk.readFile(path)) : undefined;
 }

@@ -365,12 +365,14 @@ export const errorRegistry = {
   SNAPSHOT_NOT_CONFIRMED: {
     status: GrpcStatus.unavailable,
     retryable: true,
-    explanation: 'A snapshot was written, but no quorum of replicas has confirmed its state; it does not count as archived.',
+    explanation:
+      'A snapshot was written, but no quorum of replicas has confirmed its state; it does not count as archived.',
   },
   STATE_DIVERGED: {
     status: GrpcStatus.dataLoss,
     retryable: false,
-    explanation: 'The state of a replica is not that of the majority of its group; it stops serving and has to be replaced.',
+    explanation:
+      'The state of a replica is not that of the majority of its group; it stops serving and has to be replaced.',
   },
   CLUSTER_MISMATCH: {
     status: GrpcStatus.failedPrecondition,

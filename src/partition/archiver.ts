@@ -15,7 +15,7 @@ import { nextInteger } from '../base/ports/random.js';
 import type { LogicalView, StateReader, StateScan } from '../base/state-machine.js';
 import { membersOf } from '../raft/index.js';
 import type { ConfState, RaftStatus } from '../raft/types.js';
-import type { PartitionArchive, SnapshotFacts, SnapshotProgress } from '../snapshot/index.js';
+import type { PartitionArchive, SnapshotFacts } from '../snapshot/index.js';
 import { CollectionMemory } from '../snapshot/index.js';
 import { equalStateHashes, formatStateHash } from '../state-store/index.js';
 import type { StateHash, StateSnapshot } from '../state-store/types.js';
@@ -32,6 +32,7 @@ import type { ArchivingMetrics } from './archiving-metrics.js';
 import type { RepositoryAccess } from './repository-access.js';
 import type { ArchivingOptions } from './snapshot-options.js';
 import { proposeTrim } from './trim.js';
+import type { SnapshotUnderWay } from './types.js';
 
 /** A state of exactly one LSN, to be closed. */
 export interface Checkpoint {
@@ -74,12 +75,6 @@ export interface ArchiverParts {
   readonly logicalView: (state: StateScan) => Promise<LogicalView>;
 }
 
-/** A snapshot that is under way. */
-export interface SnapshotUnderWay {
-  readonly lsn: Lsn | undefined;
-  readonly progress: SnapshotProgress | undefined;
-}
-
 /** Requests for reports are repeated this often. */
 const askEveryMs = 250;
 
@@ -103,6 +98,8 @@ export class Archiver {
   #trimHeld = '';
   #lastArchivedMs: number;
   #nextCollectionMs: number;
+  #nextProofMs = 0;
+  #collecting: Promise<void> | undefined;
   /** Spreads the snapshots of partitions that were started together. */
   readonly #jitter: number;
 
@@ -201,12 +198,12 @@ export class Archiver {
   onMessage(from: ReplicaId, payload: Uint8Array): void {
     const message = decodeCheckpointMessage(payload);
     if (message?.type === 'request') this.#answer(from, message);
-    else if (message !== undefined) this.#reports.add(from, message, this.#parts.environment.clock.monotonicMs());
+    else if (message !== undefined) this.#reports.add(from, message);
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new LogboomError('SHUTTING_DOWN', 'the node is stopping'));
-    await Promise.allSettled([this.#job?.done, this.#trimming]);
+    await Promise.allSettled([this.#job?.done, this.#trimming, this.#collecting]);
   }
 
   /** What this replica has at a checkpoint, and the repository it sees. */
@@ -291,6 +288,8 @@ export class Archiver {
     if (repository === undefined) throw noRepository(this.#parts.partitionId);
     const archive = repository.archive(this.#parts.partitionId);
     const release = await repository.takeSlot(signal);
+    // One thing at a time is done to what is archived of a partition.
+    await this.#collecting;
     try {
       const checkpoint = await this.#parts.checkpoint();
       const { state, lsn, term, confState } = checkpoint;
@@ -303,6 +302,8 @@ export class Archiver {
           facts: { lsn, term, confState, stateHash: state.stateHash, replicaId: replica.replicaId, ...facts },
           signal,
           bytesPerSecondMax: options.bytesPerSecondMax,
+          // What nobody has confirmed may be of a replica that diverged.
+          mayReuse: (manifest) => manifest.lsn === this.#archive.archivedLsn,
           onProgress: (progress) => (this.#underWay = { lsn, progress }),
         });
         name = written.name;
@@ -368,11 +369,11 @@ export class Archiver {
   }
 
   async #trim(repository: RepositoryAccess): Promise<void> {
-    const { replica, environment, options } = this.#parts;
+    const { environment, options } = this.#parts;
     const archive = this.#archive;
     if (archive.archivedLsn === 0) return;
     const nowMs = environment.clock.monotonicMs();
-    const unproven = this.#unproven(repository.provenId, nowMs - options.proofMs);
+    const unproven = this.#unproven(repository.provenId);
     const { trimPoint, heldBecause } = proposeTrim({
       archive,
       archived: this.#archived.map(({ lsn, atMs }) => ({ lsn, forMs: nowMs - atMs })),
@@ -386,7 +387,10 @@ export class Archiver {
       bootstrapHoldMs: options.bootstrapHoldMs,
     });
     this.#trimHeld = heldBecause;
-    if (unproven.length > 0) this.#ask(archive.archivedLsn, undefined);
+    if (unproven.length > 0 || nowMs >= this.#nextProofMs) {
+      this.#nextProofMs = nowMs + options.proofMs;
+      this.#ask(archive.archivedLsn, undefined);
+    }
     if (trimPoint <= archive.trimPoint) return;
     try {
       // What the trim relies on must be there now, and not only when it was archived.
@@ -399,11 +403,11 @@ export class Archiver {
     }
   }
 
-  #unproven(repositoryId: string, sinceMs: number): readonly ReplicaId[] {
+  #unproven(repositoryId: string): readonly ReplicaId[] {
     const { replica } = this.#parts;
     const { voters, votersOutgoing } = replica.confState;
     const hasProved = (voter: ReplicaId): boolean =>
-      repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId, sinceMs));
+      repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId));
     return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
   }
 
@@ -415,22 +419,26 @@ export class Archiver {
   }
 
   #collectWhenDue(repository: RepositoryAccess): void {
-    const { environment, options, replica } = this.#parts;
+    const { environment, options, partitionId } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
-    // Never beside a snapshot of its own: what that has uploaded is in no manifest yet.
     if (nowMs < this.#nextCollectionMs || this.#job !== undefined || repository.problem !== '') return;
     this.#nextCollectionMs = nowMs + options.collectEveryMs;
     const { signal } = this.#stopping;
     const collect = async (archive: PartitionArchive): Promise<void> => {
-      const { manifestsKept: keep, graceMs } = options;
-      const report = await archive.collect(this.#collection, { keep, graceMs, signal });
+      const report = await archive.collect(this.#collection, {
+        keep: options.manifestsKept,
+        graceMs: options.graceMs,
+        isPinned: ({ name }) => name === this.#archive.manifest,
+        signal,
+      });
       environment.logger.debug('snapshots collected', { ...report });
     };
-    void Promise.resolve()
-      .then(() => collect(repository.archive(this.#parts.partitionId)))
+    this.#collecting = Promise.resolve()
+      .then(() => collect(repository.archive(partitionId)))
       .catch((error: unknown) => {
         if (!signal.aborted) environment.logger.warn('old snapshots could not be collected', { error: String(error) });
-      });
+      })
+      .finally(() => (this.#collecting = undefined));
   }
 }
 

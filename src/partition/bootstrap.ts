@@ -13,16 +13,7 @@ import { noRepository } from './archiver.js';
 import type { ArchivingMetrics } from './archiving-metrics.js';
 import type { ImportedStart } from './installation.js';
 import type { RepositoryAccess } from './repository-access.js';
-
-export interface BootstrapStatus {
-  /** The leader's log begins behind it. */
-  readonly neededLsn: Lsn;
-  /** LSN of the snapshot that is being fetched; undefined between attempts. */
-  readonly snapshotLsn: Lsn | undefined;
-  readonly progress: SnapshotProgress | undefined;
-  /** Why the last attempt failed; empty before the first one has. */
-  readonly problem: string;
-}
+import type { BootstrapStatus } from './types.js';
 
 export interface BootstrapParts {
   readonly partitionId: PartitionId;

@@ -53,7 +53,10 @@ export async function finishInstallation(
   held: Pick<HardState, 'term' | 'vote'>,
 ): Promise<boolean> {
   const ready = readyDirectory(directory);
-  if (!(await disk.exists(ready))) return false;
+  if (!(await disk.exists(ready))) {
+    await removeRecord(disk, directory);
+    return false;
+  }
   const start = decodeStart(recordPath(ready), await disk.readFile(recordPath(ready)));
   if (log.trimPoint < start.lsn) await resetLog(log, start, held);
   const parent = parentOf(directory);
@@ -62,7 +65,13 @@ export async function finishInstallation(
   await disk.syncDirectory(parent);
   await disk.rename(ready, directory);
   await disk.syncDirectory(parent);
+  await removeRecord(disk, directory);
   return true;
+}
+
+/** It has done its work; left behind by a crash, it means nothing in the replica's own directory. */
+async function removeRecord(disk: Disk, directory: string): Promise<void> {
+  if (await disk.exists(recordPath(directory))) await disk.removeFile(recordPath(directory));
 }
 
 /** What is left of an import that nobody wants any more. */

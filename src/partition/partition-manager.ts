@@ -299,7 +299,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       machine: options.createMachine(id),
       directory,
       repository: options.repository,
-      softwareVersion: options.softwareVersion ?? '',
+      softwareVersion: options.softwareVersion ?? 'unknown',
       restoreSnapshot: (archive, manifest, restoreOptions) =>
         restoreSnapshot({
           ...restoreOptions,

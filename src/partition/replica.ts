@@ -452,6 +452,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #begin(): void {
+    // A trim point is durable only with what was written after it, and so may have been lost.
+    this.#trim();
     this.#campaignAlone();
     this.#schedulePump();
   }
@@ -487,7 +489,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #schedulePump(): void {
-    if (this.#pumpScheduled) return;
+    // While state and log are replaced, whatever the core wants to be done waits, and then goes behind the snapshot.
+    if (this.#pumpScheduled || this.#snapshots.isInstalling) return;
     this.#pumpScheduled = true;
     queueMicrotask(() => {
       this.#pumpScheduled = false;
@@ -496,7 +499,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #pump(): void {
-    // Whatever the core wants to be written meanwhile goes behind the snapshot.
     if (this.#snapshots.isInstalling) return;
     for (let output = this.#core.takeOutput(); output !== undefined; output = this.#core.takeOutput()) {
       this.#carryOut(output);

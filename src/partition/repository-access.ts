@@ -35,6 +35,8 @@ export class RepositoryConnection implements RepositoryAccess {
   readonly #waiting: (() => void)[] = [];
   #slotsTaken = 0;
   #repository: SnapshotRepository | undefined;
+  /** One a partition: it remembers what this process has uploaded. */
+  readonly #archives = new Map<PartitionId, PartitionArchive>();
   #problem = 'the snapshot repository was not reached yet';
   #loop: Promise<void> | undefined;
 
@@ -59,7 +61,12 @@ export class RepositoryConnection implements RepositoryAccess {
     if (this.#repository === undefined || this.#problem !== '') {
       throw new LogboomError('REPOSITORY_UNAVAILABLE', this.#problem, { retryAfterMs: this.#options.retryMsMin });
     }
-    return this.#repository.partition(this.#options.clusterId, partitionId);
+    let archive = this.#archives.get(partitionId);
+    if (archive === undefined) {
+      archive = this.#repository.partition(this.#options.clusterId, partitionId);
+      this.#archives.set(partitionId, archive);
+    }
+    return archive;
   }
 
   async takeSlot(signal: AbortSignal): Promise<() => void> {
@@ -111,7 +118,7 @@ export class RepositoryConnection implements RepositoryAccess {
         );
         return false;
       }
-      this.#repository = repository;
+      this.#repository ??= repository;
       if (this.#problem !== '') logger.info('snapshot repository reached', { repository: repository.id });
       this.#problem = '';
       return true;

@@ -13,7 +13,7 @@ export interface ArchivingOptions {
   readonly retryMsMax: number;
   /** How long the replicas of a quorum may take to say what they have at a checkpoint. */
   readonly agreementMs: number;
-  /** How long it counts that a node has proved to see the repository. */
+  /** How often the nodes of the voters are asked again whether they see the repository. */
   readonly proofMs: number;
   readonly bytesPerSecondMax: number;
   readonly manifestsKept: number;

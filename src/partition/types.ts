@@ -2,12 +2,28 @@
 import type { Lsn, NodeId, PartitionId, ReplicaId, Term } from '../base/ids.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
 import type { WireMessage, Role } from '../raft/types.js';
+import type { SnapshotProgress } from '../snapshot/index.js';
 import type { StateHash, StateStoreVerification } from '../state-store/types.js';
 import type { ArchiveState } from './archive-state.js';
-import type { SnapshotUnderWay } from './archiver.js';
-import type { BootstrapStatus } from './bootstrap.js';
 
 export type TrimMode = 'archived' | 'persisted' | 'none';
+
+/** A snapshot that is being taken. */
+export interface SnapshotUnderWay {
+  readonly lsn: Lsn | undefined;
+  readonly progress: SnapshotProgress | undefined;
+}
+
+/** A replica that is fetching a snapshot. */
+export interface BootstrapStatus {
+  /** The leader's log begins behind it. */
+  readonly neededLsn: Lsn;
+  /** LSN of the snapshot that is being fetched; undefined between attempts. */
+  readonly snapshotLsn: Lsn | undefined;
+  readonly progress: SnapshotProgress | undefined;
+  /** Why the last attempt failed; empty before the first one has. */
+  readonly problem: string;
+}
 
 export interface ReplicaStatus {
   readonly partitionId: PartitionId;

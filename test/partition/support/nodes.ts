@@ -5,6 +5,8 @@ import { World } from '../../../cluster-sim/engine/world.js';
 import { NodeClock } from '../../../cluster-sim/nodes/node-clock.js';
 import { NodeStores } from '../../../cluster-sim/nodes/node-stores.js';
 import { settleLater } from '../../../cluster-sim/simulated-clock.js';
+import { MemoryObjectStore } from '../../../cluster-sim/memory-object-store.js';
+import { SimulatedCompressor } from '../../../cluster-sim/nodes/simulated-compressor.js';
 import { SimulatedDisk } from '../../../cluster-sim/simulated-disk.js';
 import { noStoreFaults, SimulatedStoreProvider } from '../../../cluster-sim/simulated-ordered-store.js';
 import { asNodeId, asPartitionId, asReplicaId } from '../../../src/base/ids.js';
@@ -15,11 +17,14 @@ import { noMetrics } from '../../../src/base/ports/metrics.js';
 import {
   defaultReplicaOptions,
   PartitionManager,
+  RepositoryConnection,
   type PartitionManagerOptions,
   type ReplicaPlacement,
 } from '../../../src/partition/index.js';
 import { decodeMessage, encodeMessage } from '../../../src/raft/index.js';
 import type { WireMessage } from '../../../src/raft/types.js';
+import type { ObjectStore } from '../../../src/object-store/types.js';
+import { SnapshotRepository } from '../../../src/snapshot/index.js';
 import { defaultStateStoreSizes, type OrderedStoreProvider } from '../../../src/state-store/index.js';
 import { confState } from '../../wal/support/simulated.js';
 import { ListMachine, type Added } from './list-machine.js';
@@ -39,6 +44,8 @@ export interface NodeOptions {
   readonly manager?: Partial<PartitionManagerOptions<Added, ListMachine>>;
   /** Stands between the node and its databases. */
   readonly wrapStores?: (provider: OrderedStoreProvider) => OrderedStoreProvider;
+  /** The node's view of object storage; without one, there are no snapshots. */
+  readonly objects?: ObjectStore;
   /** Called for every machine that is made. */
   readonly prepareMachine?: (machine: ListMachine) => void;
 }
@@ -53,6 +60,7 @@ export class TestNode {
   openFiles = 0;
   options: NodeOptions;
   manager: Manager | undefined;
+  repository: RepositoryConnection | undefined;
   readonly #group: TestGroup;
   readonly #random: RandomStream;
 
@@ -85,8 +93,10 @@ export class TestNode {
     const disk = this.#countingDisk(this.disk.mount());
     const provider = new NodeStores({ provider: this.stores, disk, mutant: undefined });
     const { options } = this;
+    const environment = this.#environment(disk);
+    this.repository = this.#connect(environment);
     this.manager = await PartitionManager.open<Added, ListMachine>(
-      this.#environment(disk),
+      environment,
       {
         nodeId: asNodeId(this.id),
         replicas: Array.from({ length: options.partitions ?? 1 }, (_, at) => this.#placement(at + 1)),
@@ -108,6 +118,7 @@ export class TestNode {
         },
         flush: { ageMs: 500 },
         tickMs: 50,
+        ...(this.repository === undefined ? {} : { repository: this.repository }),
         ...options.manager,
         replica: {
           ...defaultReplicaOptions,
@@ -133,11 +144,40 @@ export class TestNode {
     const { running } = this;
     await running.drain(1000);
     await running.stop();
+    await this.repository?.stop();
     this.manager = undefined;
   }
 
   receive(partition: number, bytes: Uint8Array): void {
     this.clock.inProcess(() => this.manager?.deliver(asPartitionId(partition), decodeMessage(bytes)));
+  }
+
+  #connect(environment: Environment): RepositoryConnection | undefined {
+    const { objects: store } = this.options;
+    if (store === undefined) return undefined;
+    const { clock, random, crc32: sum, compressor, logger } = environment;
+    const connection = new RepositoryConnection(environment, {
+      clusterId: 'c'.repeat(14),
+      open: (signal) =>
+        SnapshotRepository.open(
+          {
+            store,
+            clock,
+            random,
+            crc32: sum,
+            compressor,
+            logger,
+            sizes: { recordsChunkBytes: 4 * kibibyte, indexChunkBytes: kibibyte },
+          },
+          { signal },
+        ),
+      checkEveryMs: 5000,
+      retryMsMin: 100,
+      retryMsMax: 1000,
+      snapshotsMax: 1,
+    });
+    connection.run();
+    return connection;
   }
 
   #placement(partition: number): ReplicaPlacement {
@@ -159,12 +199,11 @@ export class TestNode {
       error: complain,
       child: () => logger,
     };
-    const notHere = (): Promise<never> => Promise.reject(new Error('not in these tests'));
     return {
       clock: this.clock,
       random: this.#random,
       disk,
-      compressor: { compress: notHere, decompress: notHere },
+      compressor: new SimulatedCompressor(this.clock),
       crc32: (bytes, seed) => crc32(bytes, seed),
       logger,
       metrics: noMetrics,
@@ -251,6 +290,9 @@ export class TestGroup {
     return result.place;
   }
 }
+
+/** Object storage that all nodes of a group see. */
+export const sharedObjects = (): MemoryObjectStore => new MemoryObjectStore();
 
 /** A group of one node, running. */
 export async function singleNode(

@@ -1,0 +1,368 @@
+/** Snapshots, trimming to the archived LSN, and replicas that bootstrap: rules 1 to 3 of the design, at running replicas. */
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { MemoryObjectStore } from '../../cluster-sim/memory-object-store.js';
+import { asReplicaId } from '../../src/base/ids.js';
+import { defaultArchivingOptions, defaultReplicaOptions, type ArchivingOptions } from '../../src/partition/index.js';
+import type { ConfChangeStep } from '../../src/raft/types.js';
+import { textsOf } from './support/list-machine.js';
+import { sharedObjects, TestGroup, type NodeOptions, type TestNode } from './support/nodes.js';
+
+const archiving: ArchivingOptions = {
+  ...defaultArchivingOptions,
+  automatic: false,
+  agreementMs: 3000,
+  proofMs: 10_000,
+  retryMsMin: 100,
+  retryMsMax: 1000,
+};
+
+function archived(objects: MemoryObjectStore | undefined, over: Partial<ArchivingOptions> = {}): NodeOptions {
+  return {
+    ...(objects === undefined ? {} : { objects }),
+    manager: { replica: { ...defaultReplicaOptions, trimMode: 'archived', archiving: { ...archiving, ...over } } },
+  };
+}
+
+/** Hardly compressible. */
+function textOf(at: number, bytes: number): string {
+  let text = `x${at}`;
+  for (let part = 0; text.length < bytes; part += 1) text += createHash('sha256').update(`${at} ${part}`).digest('hex');
+  return text.slice(0, bytes);
+}
+
+async function appendMany(group: TestGroup, count: number, bytes = 100): Promise<void> {
+  for (let at = 0; at < count; at += 1) {
+    const leader = await group.leader();
+    await group.propose(leader, textOf(at, bytes));
+  }
+}
+
+/** A running group of three that has a leader and its repository. */
+function three(
+  seed: number,
+  options: NodeOptions,
+  body: (group: TestGroup, leader: TestNode) => Promise<void>,
+  limitMs = 600_000,
+): Promise<void> {
+  const group = new TestGroup(seed, 3, options);
+  return group.run(async () => {
+    await group.startAll();
+    const leader = await group.leader();
+    if (options.objects !== undefined) {
+      await group.until(() => group.nodes.every(({ repository }) => repository?.problem === ''));
+    }
+    await body(group, leader);
+  }, limitMs);
+}
+
+/** A group of three that has trimmed its log, and a fourth node, new, that becomes a learner. */
+function newcomer(
+  seed: number,
+  objects: MemoryObjectStore,
+  body: (group: TestGroup, parts: { leader: TestNode; away: TestNode; archivedLsn: number }) => Promise<void>,
+): Promise<void> {
+  const group = new TestGroup(seed, 4, { ...archived(objects), voters: [1, 2, 3] });
+  return group.run(async () => {
+    const members = [1, 2, 3].map((id) => group.node(id));
+    for (const node of members) await node.start();
+    const leader = await group.leader();
+    await group.until(() => members.every(({ repository }) => repository?.problem === ''));
+    await appendMany(group, 60, 300);
+    const { archivedLsn } = await leader.replica.snapshot();
+    await trimmedTo(group, archivedLsn);
+    await body(group, { leader, away: group.node(4), archivedLsn });
+  });
+}
+
+async function trimmedTo(group: TestGroup, lsn: number): Promise<void> {
+  for (const node of group.nodes) if (node.manager !== undefined) await node.replica.flush();
+  await group.until(() =>
+    group.nodes.every(({ manager }) => manager === undefined || manager.replicas[0]!.status.trimPoint >= lsn),
+  );
+}
+
+async function expectEqualReplicas(group: TestGroup): Promise<void> {
+  const leader = await group.leader();
+  const last = leader.replica.status.appliedLsn;
+  await group.until(() => group.nodes.every(({ replica }) => replica.status.appliedLsn >= last));
+  const [first, ...others] = group.nodes.map(({ replica }) => replica.status.stateHash);
+  for (const other of others) expect(other).toEqual(first);
+  const texts = await Promise.all(group.nodes.map(({ replica }) => textsOf(replica.reader)));
+  for (const one of texts) expect(one).toEqual(texts[0]);
+  const outcomes = await Promise.all(group.nodes.map(({ replica }) => replica.verify()));
+  for (const outcome of outcomes) expect(outcome.damaged).toEqual([]);
+}
+
+async function changeMembers(
+  group: TestGroup,
+  steps: readonly (readonly [ConfChangeStep['type'], number])[],
+): Promise<void> {
+  const leader = await group.leader();
+  const lsn = leader.replica.proposeConfChange({
+    transition: 'auto',
+    steps: steps.map(([type, replica]) => ({ type, replica: asReplicaId(replica) })),
+    context: new Uint8Array(0),
+  });
+  await group.until(() => leader.replica.status.appliedLsn >= lsn);
+}
+
+describe('a snapshot of a group of three', () => {
+  it('is archived when a quorum has its state, and then lets every replica trim its log to it', () =>
+    three(1, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 20);
+      expect(leader.replica.status.trimHeldBecause).toContain('no complete snapshot exists yet');
+      const { archivedLsn, manifest } = await leader.replica.snapshot();
+      expect(archivedLsn).toBeGreaterThan(20);
+      expect(leader.replica.status).toMatchObject({ archivedLsn, archivedManifest: manifest, snapshotFailure: '' });
+      await trimmedTo(group, archivedLsn);
+      for (const { replica } of group.nodes) {
+        expect(replica.status).toMatchObject({ archivedLsn, trimPoint: archivedLsn, groupTrimPoint: archivedLsn });
+      }
+      await appendMany(group, 5);
+      await expectEqualReplicas(group);
+    }));
+
+  it('joins the one under way, and a second one uploads only what is new', async () => {
+    const objects = sharedObjects();
+    await three(2, archived(objects), async (group, leader) => {
+      await appendMany(group, 200, 400);
+      const [one, other] = await Promise.all([leader.replica.snapshot(), leader.replica.snapshot()]);
+      expect(other).toEqual(one);
+      const before = objects.usedBytes;
+      await appendMany(group, 5, 400);
+      await leader.replica.snapshot();
+      expect(objects.usedBytes - before).toBeLessThan(before / 3);
+    });
+  });
+
+  it('is refused by a follower, and without a repository, which the status tells', async () => {
+    await three(3, archived(undefined), async (group, leader) => {
+      const follower = group.nodes.find((node) => node !== leader)!;
+      await expect(follower.replica.snapshot()).rejects.toMatchObject({ reason: 'NOT_LEADER' });
+      await expect(leader.replica.snapshot()).rejects.toMatchObject({ reason: 'REPOSITORY_NOT_CONFIGURED' });
+      await appendMany(group, 5);
+      await leader.replica.flush();
+      expect(leader.replica.status.trimPoint).toBe(0);
+      expect(leader.replica.status.trimHeldBecause).toContain('set snapshots.repository');
+    });
+  });
+
+  it('is not archived while no quorum says what it has, and the next attempt is', () =>
+    three(4, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 5);
+      group.travel = (message) => (message.type === 'host' ? undefined : 1);
+      await expect(leader.replica.snapshot()).rejects.toMatchObject({ reason: 'SNAPSHOT_NOT_CONFIRMED' });
+      await group.world.sleep(2000);
+      expect(leader.replica.status.archivedLsn).toBeUndefined();
+      expect(leader.replica.status.trimHeldBecause).toContain('the last snapshot failed: no quorum has confirmed');
+      group.travel = () => 1;
+      const { archivedLsn } = await (await group.leader()).replica.snapshot();
+      await trimmedTo(group, archivedLsn);
+    }));
+
+  it('archives, but lets nothing be trimmed, while a voter has not proved that it sees the same repository', async () => {
+    const group = new TestGroup(5, 3, archived(sharedObjects()));
+    await group.run(async () => {
+      // Three private directories are no repository.
+      for (const node of group.nodes) node.options = archived(sharedObjects());
+      await group.startAll();
+      await group.until(() => group.nodes.every(({ repository }) => repository?.problem === ''));
+      const leader = await group.leader();
+      await appendMany(group, 5);
+      await leader.replica.snapshot();
+      for (const node of group.nodes) await node.replica.flush();
+      await group.world.sleep(20_000);
+      for (const { replica } of group.nodes) expect(replica.status.trimPoint).toBe(0);
+      expect(leader.replica.status.trimHeldBecause).toContain(
+        "has not proved that it sees this leader's snapshot repository",
+      );
+    });
+  });
+
+  it('stops a replica whose state is not that of the majority, also when it leads', () =>
+    three(6, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 5);
+      const odd = group.nodes.find((node) => node !== leader)!;
+      // A replica that applies something else.
+      odd.replica.machine.onApply = () => (odd.replica.machine.fillerEntries = 1);
+      await appendMany(group, 1);
+      odd.replica.machine.onApply = () => {};
+      odd.replica.machine.fillerEntries = 0;
+      await leader.replica.snapshot();
+      await group.until(() => odd.replica.stopped);
+      expect(odd.replica.status.fault).toContain('is not that of the majority');
+      await appendMany(group, 3);
+    }));
+
+  it('keeps a margin, and a delay', () =>
+    three(7, archived(sharedObjects(), { trimMarginEntries: 7, trimDelayMs: 5000 }), async (group, leader) => {
+      await appendMany(group, 30);
+      const { archivedLsn } = await leader.replica.snapshot();
+      await group.world.sleep(2000);
+      expect(leader.replica.status.groupTrimPoint).toBe(0);
+      expect(leader.replica.status.trimHeldBecause).toContain('trim.delayMs');
+      await trimmedTo(group, archivedLsn - 7);
+      expect(leader.replica.status.groupTrimPoint).toBe(archivedLsn - 7);
+      await group.until(() => leader.replica.status.trimHeldBecause.includes('trim.marginEntries'));
+    }));
+
+  it('is taken by itself when enough was appended, and not again for an idle partition', async () => {
+    const objects = sharedObjects();
+    await three(
+      8,
+      archived(objects, { automatic: true, logBytes: 2000, ageMs: 60_000 }),
+      async (group, leader) => {
+        await appendMany(group, 40);
+        await group.until(() => leader.replica.status.archivedLsn);
+        await group.world.sleep(120_000);
+        const manifests = (): number =>
+          [...objects.objects.keys()].filter((name) => name.includes('/manifests/')).length;
+        const before = manifests();
+        await group.world.sleep(600_000);
+        expect(manifests()).toBe(before);
+      },
+      1_000_000,
+    );
+  });
+
+  it('does not let the log be trimmed when its manifest is gone before that', async () => {
+    const objects = sharedObjects();
+    await three(9, archived(objects, { trimDelayMs: 3000 }), async (group, leader) => {
+      await appendMany(group, 10);
+      const { manifest } = await leader.replica.snapshot();
+      const name = [...objects.objects.keys()].find((each) => each.endsWith(manifest))!;
+      objects.objects.delete(name);
+      for (const node of group.nodes) await node.replica.flush();
+      await group.world.sleep(20_000);
+      for (const { replica } of group.nodes) expect(replica.status.trimPoint).toBe(0);
+      expect((await group.leader()).replica.status.trimHeldBecause).toContain('cannot be read back');
+    });
+  });
+
+  it('is what a restarted group knows of, and goes on trimming by', () =>
+    three(10, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 10);
+      const { archivedLsn } = await leader.replica.snapshot();
+      await trimmedTo(group, archivedLsn);
+      for (const node of group.nodes) node.crash('power');
+      await group.startAll();
+      await group.leader();
+      await group.until(() => group.nodes.every(({ replica }) => replica.status.archivedLsn === archivedLsn));
+      for (const { replica } of group.nodes) await replica.flush();
+      for (const { replica } of group.nodes) expect(replica.status.trimPoint).toBe(archivedLsn);
+      await appendMany(group, 5);
+      await expectEqualReplicas(group);
+    }));
+});
+
+describe('a replica that needs what was trimmed', () => {
+  it('bootstraps from the newest snapshot, follows the log, and is made a voter', () =>
+    newcomer(20, sharedObjects(), async (group, { away, archivedLsn }) => {
+      await away.start();
+      await changeMembers(group, [['add-learner', 4]]);
+      await appendMany(group, 5);
+      await group.until(() => away.replica.status.appliedLsn > archivedLsn);
+      await changeMembers(group, [['add-voter', 4]]);
+      await expectEqualReplicas(group);
+      expect(away.replica.confState.voters).toContain(4);
+      expect(away.replica.status.bootstrap).toBeUndefined();
+      await away.stop();
+      await away.start();
+      await appendMany(group, 3);
+      await expectEqualReplicas(group);
+      await expectNothingLeft(away);
+    }));
+
+  it('that was down for long gets a snapshot too, and its old state goes', () =>
+    three(21, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 10);
+      const first = await leader.replica.snapshot();
+      await trimmedTo(group, first.archivedLsn);
+      const away = group.nodes.find((node) => node !== leader)!;
+      await away.stop();
+      await appendMany(group, 40);
+      const { archivedLsn } = await leader.replica.snapshot();
+      await trimmedTo(group, archivedLsn);
+      await appendMany(group, 5);
+      await away.start();
+      await expectEqualReplicas(group);
+      expect(away.replica.status.trimPoint).toBe(archivedLsn);
+      await expectNothingLeft(away);
+    }));
+
+  it('says what is missing where there is no repository, and is brought up to date once there is one', () => {
+    const objects = sharedObjects();
+    return newcomer(22, objects, async (group, { away }) => {
+      away.options = { ...archived(undefined), voters: [1, 2, 3] };
+      await away.start();
+      await changeMembers(group, [['add-learner', 4]]);
+      await group.until(() => away.replica.status.bootstrap?.problem.includes('no snapshot repository is configured'));
+      await group.world.sleep(5000);
+      expect(away.replica.status.appliedLsn).toBe(0);
+      await away.stop();
+      away.options = { ...archived(objects), voters: [1, 2, 3] };
+      await away.start();
+      await expectEqualReplicas(group);
+    });
+  });
+
+  it('takes an older snapshot when the newest is damaged, and goes on trying while all are', () => {
+    const objects = sharedObjects();
+    return newcomer(23, objects, async (group, { leader, away }) => {
+      const damage = (manifest: string): (() => void) => {
+        const name = [...objects.objects.keys()].find((each) => each.endsWith(manifest))!;
+        const sound = objects.objects.get(name)!;
+        objects.objects.set(name, { ...sound, bytes: sound.bytes.subarray(0, 100) });
+        return () => void objects.objects.set(name, sound);
+      };
+      const first = leader.replica.status.archivedManifest;
+      // A newer one that the group has not trimmed to yet.
+      group.travel = (message) => (message.type === 'host' ? undefined : 1);
+      await appendMany(group, 30, 300);
+      await expect(leader.replica.snapshot()).rejects.toMatchObject({ reason: 'SNAPSHOT_NOT_CONFIRMED' });
+      group.travel = () => 1;
+      const second = [...objects.objects.keys()].find((name) => name.includes('/manifests/') && !name.endsWith(first))!;
+      damage(second.slice(second.lastIndexOf('/') + 1));
+      const heal = damage(first);
+      await away.start();
+      await changeMembers(group, [['add-learner', 4]]);
+      await group.until(() => away.replica.status.bootstrap?.problem.includes('is damaged'));
+      await group.world.sleep(3000);
+      heal();
+      await expectEqualReplicas(group);
+      expect(away.complaints.some((complaint) => complaint.includes('an older one is looked for'))).toBe(true);
+    });
+  });
+
+  it.each(Array.from({ length: 60 }, (_, at) => at))(
+    'and is killed, or loses power, at any moment of it goes on at the next start (%i)',
+    (round) =>
+      newcomer(100 + round, sharedObjects(), async (group, { leader, away }) => {
+        await changeMembers(group, [['add-learner', 4]]);
+        let left = 10 + round * 4;
+        away.disk.intercept = () => {
+          left -= 1;
+          if (left === 0) away.crash(round % 2 === 0 ? 'power' : 'process');
+          return undefined;
+        };
+        const started = away.start().catch(() => {});
+        const isThere = (): boolean =>
+          away.manager?.replicas[0]?.status.appliedLsn === leader.replica.status.appliedLsn;
+        await group.until(() => left <= 0 || isThere());
+        away.disk.intercept = () => undefined;
+        if (left > 0) await started;
+        else await away.start();
+        await appendMany(group, 3);
+        await expectEqualReplicas(group);
+        await expectNothingLeft(away);
+      }),
+  );
+});
+
+async function expectNothingLeft(node: TestNode): Promise<void> {
+  const disk = node.disk.mount();
+  const names = await disk.list('/data/partitions');
+  expect(names.filter((name) => name.includes('.'))).toEqual([]);
+  expect(await disk.list('/data/partitions/1')).toEqual(['index', 'records']);
+}
