@@ -4,7 +4,7 @@
  *
  * Names are relative to where the store was opened, 1 to 512 of `A-Z a-z 0-9 . _ - /`; of the parts between the `/` none
  * is empty, begins with a dot or has more than 200 characters. No name may be a folder of another (`a` and `a/b`): a file
- * system cannot hold both, and a store that cannot refuses the second with INVALID.
+ * system cannot hold both, and a store that cannot rejects the second, with INVALID where it can tell.
  *
  * Objects are immutable in use: nothing here replaces one. An operation that rejects may still have happened (the answer
  * was lost), and may even happen later; callers are idempotent.

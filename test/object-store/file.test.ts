@@ -197,6 +197,26 @@ describe('what a disk refuses', () => {
     });
   });
 
+  test('a name that is a folder of another is INVALID', async () => {
+    await simulated(1, async ({ disk, open }) => {
+      const store = await open();
+      await store.putIfAbsent('a', [content(1)]);
+      await store.putIfAbsent('b/c', [content(1)]);
+      await expectCode(store.putIfAbsent('a/b', [content(2)]), 'INVALID', 'a/b');
+      await expectCode(store.putIfAbsent('b', [content(2)]), 'INVALID', 'b is a folder');
+      // Also when the other one comes in between.
+      let inserted = false;
+      disk.intercept = ({ kind }) => {
+        if (kind === 'link' && !inserted) {
+          inserted = true;
+          disk.putFile(`${directory}/d/e`, content(1));
+        }
+        return undefined;
+      };
+      await expectCode(store.putIfAbsent('d', [content(2)]), 'INVALID', 'd is a folder');
+    });
+  });
+
   test('a folder that is taken away is made again', async () => {
     await simulated(1, async ({ disk, open }) => {
       const store = await open();
