@@ -20,7 +20,7 @@ const behindPorts = [
 /** The parts of the simulator that run while time is simulated: all but its command line and its engine room. */
 const simulated = [
   'cluster-sim/{checkers,clients,faults,network,nodes}/**/*.ts',
-  'cluster-sim/simulated-{disk,file-system,ordered-store}.ts',
+  'cluster-sim/{memory-object-store,simulated-{disk,file-system,object-store,ordered-store}}.ts',
 ];
 
 const useSimulated = 'Inside a simulation: take it from the world, the node or the cluster.';

@@ -8,7 +8,15 @@
  */
 import { assert } from '../src/base/assert.js';
 import type { Clock } from '../src/base/ports/clock.js';
-import { DiskError, type Disk, type DiskErrorCode, type DiskFile, type DiskLock } from '../src/base/ports/disk.js';
+import {
+  DiskError,
+  type Disk,
+  type DiskEntry,
+  type DiskErrorCode,
+  type DiskFile,
+  type DiskLock,
+  type DiskStatus,
+} from '../src/base/ports/disk.js';
 import { nextInteger, type Random } from '../src/base/ports/random.js';
 import { Inode, Namespace, parentOf } from './simulated-file-system.js';
 
@@ -21,9 +29,12 @@ export type DiskOperationKind =
   | 'size'
   | 'readFile'
   | 'list'
+  | 'entries'
   | 'exists'
+  | 'status'
   | 'makeDirectory'
   | 'rename'
+  | 'link'
   | 'removeFile'
   | 'removeTree'
   | 'syncDirectory'
@@ -109,7 +120,9 @@ export class SimulatedDisk {
   }
 
   get usedBytes(): number {
-    return this.#namespace.files().reduce((sum, [, inode]) => sum + inode.size, 0);
+    // A file of two names takes its bytes once.
+    const inodes = new Set(this.#namespace.files().map(([, inode]) => inode));
+    return [...inodes].reduce((sum, inode) => sum + inode.size, 0);
   }
 
   /** The disk as one process sees it, until the next crash. */
@@ -119,9 +132,12 @@ export class SimulatedDisk {
       open: (path, mode) => this.#open(life, path, mode),
       readFile: (path) => this.#simple(life, 'readFile', path, () => this.#file(path).contents()),
       list: (path) => this.#simple(life, 'list', path, () => this.#list(path)),
+      entries: (path) => this.#simple(life, 'entries', path, () => this.#entries(path)),
+      status: (path) => this.#simple(life, 'status', path, () => this.#status(path)),
       exists: (path) => this.#simple(life, 'exists', path, () => this.#namespace.exists(path)),
       makeDirectory: (path) => this.#change(life, 'makeDirectory', path, () => this.#namespace.makeDirectory(path)),
       rename: (from, to) => this.#change(life, 'rename', from, () => this.#namespace.rename(from, to)),
+      link: (from, to) => this.#change(life, 'link', to, () => this.#namespace.link(from, to)),
       removeFile: (path) => this.#change(life, 'removeFile', path, () => this.#namespace.removeFile(path)),
       removeTree: (path) => this.#change(life, 'removeTree', path, () => this.#namespace.removeTree(path)),
       syncDirectory: (path) => this.#simple(life, 'syncDirectory', path, () => this.#namespace.sync(path)),
@@ -165,7 +181,7 @@ export class SimulatedDisk {
 
   /** Puts a synced file there, or replaces its content. */
   putFile(path: string, content: Uint8Array): void {
-    this.#namespace.putFile(path, content);
+    this.#namespace.putFile(path, content, this.#clock.wallMs());
   }
 
   /** Takes a file away, durably. */
@@ -202,6 +218,20 @@ export class SimulatedDisk {
     return this.#namespace.children(path);
   }
 
+  #entries(path: string): DiskEntry[] {
+    return this.#list(path).map((name) => {
+      const inner = this.#namespace.get(path === '/' ? `/${name}` : `${path}/${name}`);
+      return { name, kind: inner === 'directory' ? 'directory' : 'file' };
+    });
+  }
+
+  #status(path: string): DiskStatus {
+    const node = this.#namespace.get(path);
+    if (node === undefined) throw new DiskError('ENOENT', path, 'there is nothing');
+    if (node === 'directory') return { kind: 'directory', sizeBytes: 0, modifiedUnixMs: 0 };
+    return { kind: 'file', sizeBytes: node.size, modifiedUnixMs: node.modifiedUnixMs };
+  }
+
   #lock(life: number, path: string): DiskLock {
     if (this.#locks.has(path)) throw new DiskError('EBUSY', path, 'lock is held');
     this.#locks.add(path);
@@ -215,7 +245,7 @@ export class SimulatedDisk {
 
   async #open(life: number, path: string, mode: 'read' | 'read-write' | 'create'): Promise<DiskFile> {
     const inode = await this.#change(life, 'open', path, () =>
-      mode === 'create' ? this.#namespace.createFile(path) : this.#file(path),
+      mode === 'create' ? this.#namespace.createFile(path, this.#clock.wallMs()) : this.#file(path),
     );
     return this.#handle(life, path, inode, mode !== 'read');
   }
@@ -249,6 +279,7 @@ export class SimulatedDisk {
           check(true);
           this.#checkSpace(path, inode, sizeBytes);
           inode.truncate(sizeBytes);
+          inode.modifiedUnixMs = this.#clock.wallMs();
         }),
       sizeBytes: () =>
         this.#operation(life, { kind: 'size', path }, () => {
@@ -283,6 +314,7 @@ export class SimulatedDisk {
         if (lost) return;
         this.#checkSpace(path, target.inode, target.position + bytes.length);
         target.inode.write(bytes, target.position);
+        target.inode.modifiedUnixMs = this.#clock.wallMs();
       },
       {
         interrupted: partly,

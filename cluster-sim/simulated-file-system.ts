@@ -41,9 +41,15 @@ type Change =
 const survivalPerMilleChoices = [0, 0, 200, 500, 900, 1000];
 
 export class Inode {
+  /** By the clock of the disk; not lost with what was written. */
+  modifiedUnixMs: number;
   readonly #seen = new Content();
   readonly #durable = new Content();
   #unsynced: Change[] = [];
+
+  constructor(modifiedUnixMs: number) {
+    this.modifiedUnixMs = modifiedUnixMs;
+  }
 
   get size(): number {
     return this.#seen.size;
@@ -170,10 +176,10 @@ export class Namespace {
       .sort();
   }
 
-  createFile(path: string): Inode {
+  createFile(path: string, nowUnixMs: number): Inode {
     if (this.#seen.has(path)) throw new DiskError('EEXIST', path, 'there is one');
     this.#needParent(path);
-    const inode = new Inode();
+    const inode = new Inode(nowUnixMs);
     this.#do({ directories: [parentOf(path)], apply: (names) => names.set(path, inode) });
     return inode;
   }
@@ -205,6 +211,15 @@ export class Namespace {
         }
       },
     });
+  }
+
+  link(from: string, to: string): void {
+    const node = this.#seen.get(from);
+    if (node === undefined) throw new DiskError('ENOENT', from, 'nothing to link to');
+    if (node === 'directory') throw new DiskError('ENOTSUP', from, 'a directory has one name');
+    if (this.#seen.has(to)) throw new DiskError('EEXIST', to, 'there is one');
+    this.#needParent(to);
+    this.#do({ directories: [parentOf(to)], apply: (names) => names.set(to, node) });
   }
 
   removeFile(path: string): void {
@@ -256,10 +271,10 @@ export class Namespace {
     for (const names of [this.#seen, this.#durable]) names.set(path, 'directory');
   }
 
-  putFile(path: string, content: Uint8Array): void {
+  putFile(path: string, content: Uint8Array, nowUnixMs: number): void {
     for (let directory = parentOf(path); directory !== '/'; directory = parentOf(directory))
       this.putDirectory(directory);
-    const inode = new Inode();
+    const inode = new Inode(nowUnixMs);
     inode.write(Uint8Array.from(content), 0);
     inode.sync();
     for (const names of [this.#seen, this.#durable]) names.set(path, inode);

@@ -2,7 +2,10 @@
  * Objects by name: a file system, S3, or a simulated store with every fault that one has. Its contract is the suite in
  * test/contracts/object-store.ts, which every implementation passes.
  *
- * Names are relative to where the store was opened, 1 to 512 of `A-Z a-z 0-9 . _ - /`, without empty, `.` or `..` parts.
+ * Names are relative to where the store was opened, 1 to 512 of `A-Z a-z 0-9 . _ - /`; of the parts between the `/` none
+ * is empty, begins with a dot or has more than 200 characters. No name may be a folder of another (`a` and `a/b`): a file
+ * system cannot hold both, and a store that cannot rejects the second, with INVALID where it can tell.
+ *
  * Objects are immutable in use: nothing here replaces one. An operation that rejects may still have happened (the answer
  * was lost), and may even happen later; callers are idempotent.
  *
@@ -13,19 +16,20 @@ export interface ObjectStore {
   readonly description: string;
   /**
    * Stores the bytes of all parts, one after another, as one object; durable, and visible to every `get` and `list` that
-   * begins afterwards, when it resolves. `exists`: there is an object of this name, whatever its content, and nothing was
+   * begins afterwards, when it resolves. `exists`: there is an object of this name, whatever its content, which is as durable, and nothing was
    * changed. Of several that race for one name exactly one is told `created`, unless an answer was lost.
    */
   putIfAbsent(name: string, parts: readonly Uint8Array[], options?: ObjectOptions): Promise<'created' | 'exists'>;
   /**
-   * The whole object.
+   * The whole object; memory of the caller's own.
    *
-   * @throws ObjectStoreError NOT_FOUND; TOO_LARGE when it has more than `bytesMax`
+   * @throws ObjectStoreError NOT_FOUND; TOO_LARGE when it has more than `bytesMax`; CORRUPT when what arrived is not what
+   *   was stored, as far as the store can tell
    */
   get(name: string, options: ObjectOptions & { readonly bytesMax: number }): Promise<Uint8Array>;
   /**
-   * Objects whose names begin with `prefix` and sort above `after`, ascending by the bytes of their names; at most `limit`,
-   * and fewer only when there are no more.
+   * Objects whose names begin with `prefix` and sort above `after`, ascending by the bytes of their names; at most `limit`
+   * (1 or more), and fewer only when there are no more. Neither needs to be a whole name; `''` is every object's prefix.
    */
   list(
     prefix: string,

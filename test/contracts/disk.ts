@@ -109,6 +109,56 @@ export function diskContract(name: string, { run }: DiskHarness): void {
       await expectDiskError(disk.list(`${directory}/missing`), 'ENOENT');
     });
 
+    testDisk('entries are what list has, and what they are', async (disk, directory) => {
+      await write(disk, `${directory}/file`, 'x');
+      await disk.makeDirectory(`${directory}/a/b`);
+      expect(await disk.entries(directory)).toEqual([
+        { name: 'a', kind: 'directory' },
+        { name: 'file', kind: 'file' },
+      ]);
+      expect(await disk.entries(`${directory}/a/b`)).toEqual([]);
+      await expectDiskError(disk.entries(`${directory}/missing`), 'ENOENT');
+      await expectDiskError(disk.entries(`${directory}/file/inner`), 'ENOENT');
+    });
+
+    testDisk('status tells kind and size, and when a file was written', async (disk, directory) => {
+      await write(disk, `${directory}/first`, 'abc');
+      await write(disk, `${directory}/second`, '');
+      const first = await disk.status(`${directory}/first`);
+      expect(first).toMatchObject({ kind: 'file', sizeBytes: 3 });
+      const second = await disk.status(`${directory}/second`);
+      expect(second.sizeBytes).toBe(0);
+      expect(second.modifiedUnixMs).toBeGreaterThanOrEqual(first.modifiedUnixMs);
+      expect(second.modifiedUnixMs - first.modifiedUnixMs).toBeLessThan(60_000);
+      expect((await disk.status(directory)).kind).toBe('directory');
+      await expectDiskError(disk.status(`${directory}/missing`), 'ENOENT');
+      await expectDiskError(disk.status(`${directory}/first/inner`), 'ENOENT');
+    });
+
+    testDisk('link gives a second name and replaces nothing', async (disk, directory) => {
+      await write(disk, `${directory}/from`, 'new');
+      await write(disk, `${directory}/taken`, 'old');
+      await disk.makeDirectory(`${directory}/folder`);
+      await expectDiskError(disk.link(`${directory}/from`, `${directory}/taken`), 'EEXIST');
+      await expectDiskError(disk.link(`${directory}/from`, `${directory}/folder`), 'EEXIST');
+      await expectDiskError(disk.link(`${directory}/missing`, `${directory}/to`), 'ENOENT');
+      await expectDiskError(disk.link(`${directory}/from`, `${directory}/missing/to`), 'ENOENT');
+      await disk.link(`${directory}/from`, `${directory}/to`);
+      await disk.syncDirectory(directory);
+      await disk.removeFile(`${directory}/from`);
+      expect(text(await disk.readFile(`${directory}/to`))).toBe('new');
+      expect(text(await disk.readFile(`${directory}/taken`))).toBe('old');
+      expect(await disk.list(directory)).toEqual(['folder', 'taken', 'to']);
+    });
+
+    testDisk('of many links to one name one succeeds', async (disk, directory) => {
+      const sources = Array.from({ length: 16 }, (_, index) => `${directory}/from-${index}`);
+      for (const source of sources) await write(disk, source, source);
+      const outcomes = await Promise.allSettled(sources.map((source) => disk.link(source, `${directory}/to`)));
+      const winners = sources.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+      expect(winners).toEqual([text(await disk.readFile(`${directory}/to`))]);
+    });
+
     testDisk('exists, for files and directories', async (disk, directory) => {
       expect(await disk.exists(`${directory}/file`)).toBe(false);
       await write(disk, `${directory}/file`, 'x');

@@ -9,10 +9,20 @@ export interface Disk {
   readFile(path: string): Promise<Uint8Array>;
   /** Names in a directory, sorted; ENOENT when there is none. */
   list(path: string): Promise<string[]>;
+  /** What is in a directory, sorted by name; ENOENT when there is none. */
+  entries(path: string): Promise<DiskEntry[]>;
   exists(path: string): Promise<boolean>;
+  /** ENOENT when there is nothing. */
+  status(path: string): Promise<DiskStatus>;
   makeDirectory(path: string): Promise<void>;
   /** Replaces `to`; durable after `syncDirectory` of the parent. */
   rename(from: string, to: string): Promise<void>;
+  /**
+   * Gives a file a second name, in one step; durable after `syncDirectory` of the parent of `to`. EEXIST when there is
+   * anything at `to`, which then is left alone: of several that race for one name exactly one succeeds. ENOTSUP where
+   * the file system has no such thing.
+   */
+  link(from: string, to: string): Promise<void>;
   /** ENOENT when there is none. */
   removeFile(path: string): Promise<void>;
   /** A directory with all in it; no error when there is none. */
@@ -40,11 +50,25 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+export type DiskEntryKind = 'file' | 'directory' | 'other';
+
+export interface DiskEntry {
+  readonly name: string;
+  readonly kind: DiskEntryKind;
+}
+
+export interface DiskStatus {
+  readonly kind: DiskEntryKind;
+  readonly sizeBytes: number;
+  /** By the clock of the file system, which may be another machine's. */
+  readonly modifiedUnixMs: number;
+}
+
 export interface DiskLock {
   release(): Promise<void>;
 }
 
-export type DiskErrorCode = 'ENOENT' | 'EEXIST' | 'ENOSPC' | 'EBUSY' | 'EIO' | 'EACCES' | 'EOTHER';
+export type DiskErrorCode = 'ENOENT' | 'EEXIST' | 'ENOSPC' | 'EBUSY' | 'EIO' | 'EACCES' | 'ENOTSUP' | 'EOTHER';
 
 export class DiskError extends Error {
   override readonly name = 'DiskError';

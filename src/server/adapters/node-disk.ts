@@ -2,7 +2,14 @@
 import { ClassicLevel } from 'classic-level';
 import * as fs from 'node:fs';
 import * as fsPromises from 'node:fs/promises';
-import { DiskError, type Disk, type DiskErrorCode, type DiskFile, type DiskLock } from '../../base/ports/disk.js';
+import {
+  DiskError,
+  type Disk,
+  type DiskEntryKind,
+  type DiskErrorCode,
+  type DiskFile,
+  type DiskLock,
+} from '../../base/ports/disk.js';
 
 export const nodeDisk: Disk = {
   open: openFile,
@@ -16,6 +23,13 @@ export const nodeDisk: Disk = {
     return names.sort();
   },
 
+  async entries(path) {
+    const entries = await mapped(path, 'list', fsPromises.readdir(path, { withFileTypes: true }));
+    return entries
+      .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  },
+
   async exists(path) {
     try {
       await fsPromises.stat(path);
@@ -27,12 +41,27 @@ export const nodeDisk: Disk = {
     }
   },
 
+  async status(path) {
+    const status = await mapped(path, 'stat', fsPromises.stat(path));
+    return { kind: kindOf(status), sizeBytes: status.size, modifiedUnixMs: status.mtimeMs };
+  },
+
   async makeDirectory(path) {
     await mapped(path, 'make directory', fsPromises.mkdir(path, { recursive: true }));
   },
 
   async rename(from, to) {
     await mapped(from, `rename to ${to}`, fsPromises.rename(from, to));
+  },
+
+  async link(from, to) {
+    try {
+      await fsPromises.link(from, to);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (!noLinkCodes.includes(code ?? '')) throw toDiskError(error, to, `link from ${from}`);
+      throw new DiskError('ENOTSUP', to, `the file system has no hard links (${code})`, { cause: error });
+    }
   },
 
   async removeFile(path) {
@@ -59,6 +88,14 @@ export const nodeDisk: Disk = {
 
   lock: takeLock,
 };
+
+/** What link(2) answers on a file system without hard links. */
+const noLinkCodes = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
+function kindOf(of: { isFile(): boolean; isDirectory(): boolean }): DiskEntryKind {
+  if (of.isFile()) return 'file';
+  return of.isDirectory() ? 'directory' : 'other';
+}
 
 const flagsOfMode = { read: 'r', 'read-write': 'r+', create: 'wx+' } as const;
 
@@ -214,6 +251,8 @@ const lockErrorCodes: readonly (readonly [string, DiskErrorCode])[] = [
 
 const errorCodes: Readonly<Record<string, DiskErrorCode>> = {
   ENOENT: 'ENOENT',
+  // Nothing can be where a file is in the place of a directory.
+  ENOTDIR: 'ENOENT',
   EEXIST: 'EEXIST',
   ENOSPC: 'ENOSPC',
   EDQUOT: 'ENOSPC',
@@ -222,6 +261,8 @@ const errorCodes: Readonly<Record<string, DiskErrorCode>> = {
   EACCES: 'EACCES',
   EPERM: 'EACCES',
   EROFS: 'EACCES',
+  ENOTSUP: 'ENOTSUP',
+  EOPNOTSUPP: 'ENOTSUP',
 };
 
 function toDiskError(error: unknown, path: string, operation: string): DiskError {

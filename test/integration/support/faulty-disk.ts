@@ -35,7 +35,10 @@ export class FaultyDisk implements Disk {
 
   readonly readFile = nodeDisk.readFile.bind(nodeDisk);
   readonly list = nodeDisk.list.bind(nodeDisk);
+  readonly entries = nodeDisk.entries.bind(nodeDisk);
   readonly exists = nodeDisk.exists.bind(nodeDisk);
+  readonly status = nodeDisk.status.bind(nodeDisk);
+  readonly link = nodeDisk.link.bind(nodeDisk);
   readonly makeDirectory = nodeDisk.makeDirectory.bind(nodeDisk);
   readonly removeFile = nodeDisk.removeFile.bind(nodeDisk);
   readonly removeTree = nodeDisk.removeTree.bind(nodeDisk);
