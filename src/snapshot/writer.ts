@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { assert } from '../base/assert.js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn } from '../base/ids.js';
@@ -17,7 +17,7 @@ import { contentHashOf, encodeManifest, recordsChunksOf } from './manifest.js';
 import { chunkName, manifestName } from './names.js';
 import { RecordsPlan, type RecordsStep } from './records-plan.js';
 import { indexPages } from './state-pages.js';
-import type { Manifest, ManifestChunk, WrittenSnapshot } from './types.js';
+import type { IndexChunk, Manifest, ManifestChunk, RecordsChunk, WrittenSnapshot } from './types.js';
 
 const pageEntries = 1000;
 const pageBytes = 1 << 20;
@@ -27,11 +27,8 @@ const previousMax = 8;
 const firstMachineKey = 0x10;
 
 /** What a chunk holds, apart from its bytes. */
-type Range = Pick<ManifestChunk, never> &
-  (
-    | { readonly kind: 'records'; readonly firstLsn: Lsn; readonly lastLsn: Lsn }
-    | { readonly kind: 'index'; readonly firstKeyHex: string; readonly lastKeyHex: string }
-  );
+type Range =
+  Pick<RecordsChunk, 'kind' | 'firstLsn' | 'lastLsn'> | Pick<IndexChunk, 'kind' | 'firstKeyHex' | 'lastKeyHex'>;
 
 /**
  * Writes one snapshot. Memory: the chunks in flight, a page of the store, and the lists of chunks of two manifests.
@@ -227,7 +224,7 @@ export class SnapshotWriter {
     return entry !== undefined && view.isLive(owner, entry) && view.recordsLsn(owner, entry) === lsn;
   }
 
-  async #finishChunk(builder: ChunkBuilder, range: Range, digest?: Hash): Promise<void> {
+  async #finishChunk(builder: ChunkBuilder, range: Range, digest?: ReturnType<typeof createHash>): Promise<void> {
     const { entries } = builder;
     const { content, sha256 } = builder.seal();
     digest?.update(content.subarray(chunkHeaderBytes));
