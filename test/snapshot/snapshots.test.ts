@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { restoreSnapshot, type SnapshotProgress } from '../../src/snapshot/index.js';
-import type { StateSnapshot } from '../../src/state-store/index.js';
+import { nodeDisk } from '../../src/server/adapters/node-disk.js';
+import { ZstdCompressor } from '../../src/server/adapters/zstd-compressor.js';
+import { LevelDbProvider, openStateStore, type StateSnapshot } from '../../src/state-store/index.js';
 import { retentionCommand } from '../../src/streams/index.js';
+import { crc32, realClock, temporaryDirectory } from '../state-store/support.js';
 import { TestPartition } from '../streams/support/partition.js';
 import { RandomRun, randomSteps } from '../streams/support/random-run.js';
 import {
@@ -166,6 +169,29 @@ describe('a snapshot', () => {
     expect(wroteMs).toBeGreaterThanOrEqual((storedBytes - last) * 10);
     await restoreSnapshot({ ...restoreParts(new TestHost(2), archive, manifest), bytesPerSecondMax: 100 });
     expect(repository.clock.aheadMs - wroteMs).toBeGreaterThanOrEqual((storedBytes - last) * 10);
+  });
+
+  test('restores on LevelDB and a real disk, with zstd', async () => {
+    const { stored } = await filled(200);
+    const compressor = new ZstdCompressor();
+    const archive = await new TestRepository().archive(1, { compressor });
+    const { manifest } = await stored.write(archive);
+    const directory = `${await temporaryDirectory()}/p`;
+    const storeProvider = new LevelDbProvider(nodeDisk);
+    const parts = { ...restoreParts(new TestHost(2), archive, manifest, directory), disk: nodeDisk, storeProvider };
+    const abort = new AbortController();
+    const onProgress = ({ bytesDone, bytesTotal }: SnapshotProgress): void => {
+      if (bytesDone > bytesTotal / 2) abort.abort(new Error('enough'));
+    };
+    await expect(restoreSnapshot({ ...parts, onProgress, signal: abort.signal })).rejects.toThrow('enough');
+    await restoreSnapshot(parts);
+    await compressor.stop();
+    expect(await nodeDisk.list(directory)).toEqual(['index', 'records']);
+    const store = await openStateStore({ directory, provider: storeProvider, clock: realClock, crc32 });
+    const copy = await StoredPartition.on(store);
+    expect(store.stateHash).toEqual(stored.store.stateHash);
+    expect(await copy.digest()).toBe(await stored.digest());
+    await store.close();
   });
 
   test('is not made of a damaged state', async () => {
