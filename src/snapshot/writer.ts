@@ -40,7 +40,7 @@ export interface WriteSnapshotParts extends ObjectOptions {
    * Whether chunks of this manifest may be used again. A replica that has diverged may have written one that nobody
    * confirmed: say no to what is not known to be right. Default: yes.
    */
-  readonly mayReuse?: (manifest: Manifest) => boolean;
+  readonly mayReuse?: (manifest: Manifest, name: string) => boolean;
 }
 
 const pageEntries = 1000;
@@ -136,7 +136,7 @@ export class SnapshotWriter {
     const entries = (await this.#archive.manifests(options)).filter(({ lsn }) => lsn <= facts.lsn);
     for (const { name } of entries.slice(0, previousMax)) {
       const manifest = await this.#readEarlier(name);
-      if (manifest === undefined || mayReuse?.(manifest) === false) continue;
+      if (manifest === undefined || mayReuse?.(manifest, name) === false) continue;
       this.#bytesTotal = manifest.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
       return this.#present(manifest);
     }

@@ -264,6 +264,26 @@ describe('a restore', () => {
     }
   });
 
+  test('of which the disk has damaged a part starts over, and leaves nothing of it', async () => {
+    const { stored } = await filled(30);
+    const repository = new TestRepository();
+    const archive = await repository.archive();
+    const { manifest } = await stored.write(archive);
+    const last = `c1/3/chunks/${manifest.chunks.at(-1)!.name}`;
+    const reasons = new Set<unknown>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const host = new TestHost(seed);
+      repository.store.intercept = ({ name }) => (name === last ? 'fail' : undefined);
+      expect(await reasonOf(restoreSnapshot(restoreParts(host, archive, manifest)))).toBe('REPOSITORY_UNAVAILABLE');
+      repository.store.intercept = undefined;
+      host.databases.rot('/target/index');
+      reasons.add(await reasonOf(restoreSnapshot(restoreParts(host, archive, manifest))));
+      expect(await host.disk.exists('/target')).toBe(false);
+      await restored(archive, manifest, host);
+    }
+    expect([...reasons]).toEqual(['DATA_CORRUPT']);
+  });
+
   test('of another manifest in the same directory starts over', async () => {
     const { repository, archive, stored } = await scenario();
     const [older] = await archive.manifests();
