@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isLogboomError } from '../base/errors.js';
 import { type Clock, sleep } from '../base/ports/clock.js';
 import { Codec, CompressionError } from '../base/ports/compressor.js';
-import type { PartitionArchive } from './archive.js';
+import type { ArchivedObjects } from './archived-objects.js';
 import type { Bandwidth } from './bandwidth.js';
 import { hashStepBytes } from './chunk.js';
 import { corrupt, onObject } from './failures.js';
@@ -18,7 +18,7 @@ const pauseBytes = 4 * hashStepBytes;
  * @throws LogboomError SNAPSHOT_CORRUPT when it is damaged or missing; REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED
  */
 export async function fetchChunk(
-  archive: PartitionArchive,
+  archive: ArchivedObjects,
   chunk: ManifestChunk,
   bandwidth: Bandwidth,
   signal: AbortSignal,
@@ -47,7 +47,7 @@ export async function fetchChunk(
 }
 
 async function get(
-  archive: PartitionArchive,
+  archive: ArchivedObjects,
   object: string,
   bytesMax: number,
   signal: AbortSignal,

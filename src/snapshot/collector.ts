@@ -33,7 +33,7 @@
  */
 import { isLogboomError } from '../base/errors.js';
 import type { ObjectOptions } from '../object-store/types.js';
-import type { PartitionArchive } from './archive.js';
+import type { ArchivedObjects } from './archived-objects.js';
 import { onObject } from './failures.js';
 import { listAll } from './listing.js';
 import { type FoundManifest, superseded, unreferenced, UselessSince } from './retention.js';
@@ -68,7 +68,7 @@ export interface CollectionReport {
 const deletionObjects = 1000;
 
 export async function collectGarbage(
-  archive: PartitionArchive,
+  archive: ArchivedObjects,
   memory: CollectionMemory,
   options: CollectionOptions,
 ): Promise<CollectionReport> {
@@ -116,12 +116,12 @@ export async function collectGarbage(
 
 /** Reads each manifest once: they do not change. */
 class CollectionRun {
-  readonly #archive: PartitionArchive;
+  readonly #archive: ArchivedObjects;
   readonly #options: ObjectOptions;
   /** By name; undefined when it cannot be read. */
   readonly #read = new Map<string, Manifest | undefined>();
 
-  constructor(archive: PartitionArchive, signal: AbortSignal | undefined) {
+  constructor(archive: ArchivedObjects, signal: AbortSignal | undefined) {
     this.#archive = archive;
     this.#options = signal === undefined ? {} : { signal };
   }

@@ -67,14 +67,15 @@ export class TasksInFlight {
 }
 
 /**
- * Results in the order of the items, several of them worked on ahead. When the consumer ends early, what is under way is
- * waited for.
+ * Results in the order of the items, several of them worked on ahead. When the consumer ends early, or one fails, what is
+ * under way is waited for, after `abandon` was told to end it.
  */
 export async function* readAhead<Item, Result>(
   items: readonly Item[],
   bytesOf: (item: Item) => number,
   limits: InFlightLimits,
   work: (item: Item) => Promise<Result>,
+  abandon: () => void,
 ): AsyncGenerator<{ item: Item; result: Result }, void> {
   const ahead: { item: Item; bytes: number; result: Promise<Result> }[] = [];
   let next = 0;
@@ -103,6 +104,7 @@ export async function* readAhead<Item, Result>(
       bytes -= first.bytes;
     }
   } finally {
+    if (ahead.length > 0) abandon();
     await Promise.allSettled(ahead.map(({ result }) => result));
   }
 }

@@ -1,6 +1,7 @@
-export { PartitionArchive, type WriteSnapshotParts } from './archive.js';
-export { CollectionMemory, type CollectionOptions, type CollectionReport } from './collector.js';
-export { defaultGraceMs, defaultSnapshotSizes, type SnapshotOptions } from './options.js';
+export { PartitionArchive } from './archive.js';
+export { CollectionMemory } from './collector.js';
+export type { SnapshotOptions } from './options.js';
 export { SnapshotRepository } from './repository.js';
 export { restoreSnapshot, type RestoreSnapshotParts } from './restorer.js';
 export type * from './types.js';
+export type { WriteSnapshotParts } from './writer.js';

@@ -10,6 +10,7 @@ import {
   type OrderedStoreProvider,
   type RecordsEntry,
   StateImport,
+  StoreFailure,
   type StateStoreSizes,
 } from '../state-store/index.js';
 import type { PartitionArchive } from './archive.js';
@@ -51,8 +52,9 @@ export interface RestoreSnapshotParts {
  * Memory: the chunks in flight, whatever the size of the partition.
  *
  * @throws LogboomError SNAPSHOT_CORRUPT when a chunk is damaged or missing, or the snapshot does not fit together: take an
- * older one; DISK_FULL when there is not enough space, before anything is written; STATE_STORE_FAILED when a database
- * fails; REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED
+ * older one; DATA_CORRUPT when what was imported was damaged on the disk; after these two the directory is gone. DISK_FULL
+ * when there is not enough space, before anything is written; STATE_STORE_FAILED when a database fails;
+ * REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED
  */
 export async function restoreSnapshot(parts: RestoreSnapshotParts): Promise<void> {
   const { signal } = parts;
@@ -61,13 +63,11 @@ export async function restoreSnapshot(parts: RestoreSnapshotParts): Promise<void
   const onAbort = (): void => abort.abort(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    await new Restore(parts, abort.signal).run();
+    await new Restore(parts, abort).run();
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
   } finally {
-    // Ends what was read ahead.
-    abort.abort();
     signal?.removeEventListener('abort', onAbort);
   }
 }
@@ -77,7 +77,7 @@ const putBytes = 4 << 20;
 
 class Restore {
   readonly #parts: RestoreSnapshotParts;
-  readonly #signal: AbortSignal;
+  readonly #abort: AbortController;
   readonly #sizes: StateStoreSizes;
   readonly #indexChunks: readonly IndexChunk[];
   readonly #recordsChunks: readonly RecordsChunk[];
@@ -88,14 +88,14 @@ class Restore {
   #bytesSinceCheckpoint = 0;
   #progress: RestoreProgress;
 
-  constructor(parts: RestoreSnapshotParts, signal: AbortSignal) {
+  constructor(parts: RestoreSnapshotParts, abort: AbortController) {
     const { archive, manifest } = parts;
     assert(
       manifest.clusterId === archive.clusterId && manifest.partitionId === archive.partitionId,
       () => `a snapshot of partition ${manifest.partitionId} is restored from the archive of ${archive.partitionId}`,
     );
     this.#parts = parts;
-    this.#signal = signal;
+    this.#abort = abort;
     this.#sizes = parts.sizes ?? defaultStateStoreSizes;
     this.#indexChunks = indexChunksOf(manifest.chunks);
     this.#recordsChunks = recordsChunksOf(manifest.chunks);
@@ -135,6 +135,10 @@ class Restore {
         await target.close();
       }
     } catch (error) {
+      // What was imported may be what is wrong: nothing goes on from it.
+      if (isLogboomError(error, 'SNAPSHOT_CORRUPT') || isLogboomError(error, 'DATA_CORRUPT')) {
+        await disk.removeTree(directory);
+      }
       throw this.#storeError(error);
     }
     await removeProgress(disk, directory);
@@ -203,7 +207,7 @@ class Restore {
     const digest = createHash('sha256');
     let pointers = 0;
     for await (const page of indexPages(target)) {
-      this.#signal.throwIfAborted();
+      this.#abort.signal.throwIfAborted();
       digest.update(encodePage(page));
       for (const { key, value } of page) {
         if (isOwn(key)) continue;
@@ -252,12 +256,13 @@ class Restore {
       chunks,
       ({ bytes }) => bytes,
       archive.tools.sizes,
-      (chunk) => fetchChunk(archive, chunk, this.#bandwidth, this.#signal),
+      (chunk) => fetchChunk(archive, chunk, this.#bandwidth, this.#abort.signal),
+      () => this.#abort.abort(),
     );
   }
 
   async #imported(target: StateImport, { bytes }: ManifestChunk): Promise<void> {
-    this.#signal.throwIfAborted();
+    this.#abort.signal.throwIfAborted();
     this.#bytesDone += bytes;
     this.#parts.onProgress?.({ bytesDone: this.#bytesDone, bytesTotal: this.#bytesTotal });
     this.#bytesSinceCheckpoint += bytes;
@@ -273,7 +278,7 @@ class Restore {
   }
 
   #storeError(error: unknown): unknown {
-    if (!(error instanceof Error) || !error.name.startsWith('StoreFailure')) return error;
+    if (!(error instanceof StoreFailure)) return error;
     const { directory } = this.#parts;
     return new LogboomError('STATE_STORE_FAILED', `restoring into ${directory} failed: ${error.message}`, {
       facts: { directory },

@@ -1,11 +1,12 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { assert } from '../base/assert.js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn } from '../base/ids.js';
 import { Codec } from '../base/ports/compressor.js';
-import type { IndexEntry } from '../base/state-machine.js';
-import { equalStateHashes, type RecordsEntry } from '../state-store/index.js';
-import type { PartitionArchive, WriteSnapshotParts } from './archive.js';
+import type { IndexEntry, LogicalView } from '../base/state-machine.js';
+import type { ObjectOptions } from '../object-store/types.js';
+import { equalStateHashes, type RecordsEntry, type StateSnapshot } from '../state-store/index.js';
+import type { ArchivedObjects } from './archived-objects.js';
 import { Bandwidth } from './bandwidth.js';
 import { ChunkBuilder, chunkHeaderBytes, indexEntryBytes, recordsEntryBytes } from './chunk.js';
 import { onObject } from './failures.js';
@@ -17,7 +18,30 @@ import { contentHashOf, encodeManifest, recordsChunksOf } from './manifest.js';
 import { chunkName, manifestName } from './names.js';
 import { RecordsPlan, type RecordsStep } from './records-plan.js';
 import { indexPages } from './state-pages.js';
-import type { Manifest, ManifestChunk, WrittenSnapshot } from './types.js';
+import type {
+  IndexChunk,
+  Manifest,
+  ManifestChunk,
+  RecordsChunk,
+  SnapshotFacts,
+  SnapshotProgress,
+  WrittenSnapshot,
+} from './types.js';
+
+export interface WriteSnapshotParts extends ObjectOptions {
+  /** Exactly at `facts.lsn`. It stays open. */
+  readonly state: StateSnapshot;
+  /** Of `state`. */
+  readonly view: LogicalView;
+  readonly facts: SnapshotFacts;
+  readonly onProgress?: (progress: SnapshotProgress) => void;
+  readonly bytesPerSecondMax?: number;
+  /**
+   * Whether chunks of this manifest may be used again. A replica that has diverged may have written one that nobody
+   * confirmed: say no to what is not known to be right. Default: yes.
+   */
+  readonly mayReuse?: (manifest: Manifest, name: string) => boolean;
+}
 
 const pageEntries = 1000;
 const pageBytes = 1 << 20;
@@ -27,11 +51,8 @@ const previousMax = 8;
 const firstMachineKey = 0x10;
 
 /** What a chunk holds, apart from its bytes. */
-type Range = Pick<ManifestChunk, never> &
-  (
-    | { readonly kind: 'records'; readonly firstLsn: Lsn; readonly lastLsn: Lsn }
-    | { readonly kind: 'index'; readonly firstKeyHex: string; readonly lastKeyHex: string }
-  );
+type Range =
+  Pick<RecordsChunk, 'kind' | 'firstLsn' | 'lastLsn'> | Pick<IndexChunk, 'kind' | 'firstKeyHex' | 'lastKeyHex'>;
 
 /**
  * Writes one snapshot. Memory: the chunks in flight, a page of the store, and the lists of chunks of two manifests.
@@ -40,7 +61,7 @@ type Range = Pick<ManifestChunk, never> &
  * found or uploaded; src/snapshot/collector.ts argues why none of its chunks can be collected then.
  */
 export class SnapshotWriter {
-  readonly #archive: PartitionArchive;
+  readonly #archive: ArchivedObjects;
   readonly #parts: WriteSnapshotParts;
   readonly #fresh: FreshChunks;
   readonly #bandwidth: Bandwidth;
@@ -57,7 +78,7 @@ export class SnapshotWriter {
   #bytesDone = 0;
   #bytesTotal = 0;
 
-  constructor(archive: PartitionArchive, parts: WriteSnapshotParts, fresh: FreshChunks) {
+  constructor(archive: ArchivedObjects, parts: WriteSnapshotParts, fresh: FreshChunks) {
     const { clock, graceMs, sizes } = archive.tools;
     this.#archive = archive;
     this.#parts = parts;
@@ -115,7 +136,7 @@ export class SnapshotWriter {
     const entries = (await this.#archive.manifests(options)).filter(({ lsn }) => lsn <= facts.lsn);
     for (const { name } of entries.slice(0, previousMax)) {
       const manifest = await this.#readEarlier(name);
-      if (manifest === undefined || mayReuse?.(manifest) === false) continue;
+      if (manifest === undefined || mayReuse?.(manifest, name) === false) continue;
       this.#bytesTotal = manifest.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
       return this.#present(manifest);
     }
@@ -227,7 +248,7 @@ export class SnapshotWriter {
     return entry !== undefined && view.isLive(owner, entry) && view.recordsLsn(owner, entry) === lsn;
   }
 
-  async #finishChunk(builder: ChunkBuilder, range: Range, digest?: Hash): Promise<void> {
+  async #finishChunk(builder: ChunkBuilder, range: Range, digest?: ReturnType<typeof createHash>): Promise<void> {
     const { entries } = builder;
     const { content, sha256 } = builder.seal();
     digest?.update(content.subarray(chunkHeaderBytes));

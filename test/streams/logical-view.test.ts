@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { asLsn } from '../../src/base/ids.js';
 import type { IndexEntry } from '../../src/base/state-machine.js';
-import { retentionCommand, type StreamsCommand } from '../../src/streams/index.js';
 import { MemoryStore } from './support/memory-store.js';
 import { TestPartition } from './support/partition.js';
+import { RandomRun, randomSteps } from './support/random-run.js';
 
 const everything = { from: Uint8Array.of(0x10), to: Uint8Array.of(0xff), limit: 1_000_000 };
 
@@ -35,68 +35,14 @@ async function liveCopy(partition: TestPartition): Promise<MemoryStore> {
   return copy;
 }
 
-const names = ['a', 'b', 'c'] as const;
-const step = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      do: fc.constant('append'),
-      name: fc.constantFrom(...names),
-      records: fc.integer({ min: 1, max: 4 }),
-      producer: fc.boolean(),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('retain'), name: fc.constantFrom(...names) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('delete'), name: fc.constantFrom(...names) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('clear') }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart') }) },
-);
-
-class Run {
-  readonly partition = new TestPartition();
-  readonly numbers = new Map<string, number>();
-
-  async step(action: { do: string; name?: string; records?: number; producer?: boolean }): Promise<void> {
-    const { partition } = this;
-    const name = action.name ?? '';
-    partition.timeMs += 3;
-    if (action.do === 'clear') return void (await partition.clear());
-    if (action.do === 'restart') return partition.restart();
-    if (partition.machine.streamByName(name) === undefined) {
-      if (action.do !== 'append') return;
-      const { epoch } = partition.create(name, { retentionAgeMs: 20, retentionBytes: 100 });
-      this.numbers.set(name, 0);
-      expect(epoch).toBeGreaterThan(0);
-    }
-    if (action.do === 'append') await this.append(name, action.records ?? 1, action.producer ?? false);
-    else if (action.do === 'delete')
-      partition.run({ type: 'delete-stream', streamId: partition.view(name).id } as StreamsCommand);
-    else {
-      const command = await retentionCommand(partition.store, partition.view(name), partition.timeMs);
-      if (command !== undefined) partition.run(command);
-    }
-  }
-
-  async append(name: string, records: number, withProducer: boolean): Promise<void> {
-    const first = this.numbers.get(name) ?? 0;
-    const texts = Array.from({ length: records }, (_, at) => `${name} ${first + at}`);
-    await this.partition.append(
-      name,
-      texts,
-      withProducer ? { producer: { id: 'p', epoch: 0, firstRecordNumber: first } } : {},
-    );
-    if (withProducer) this.numbers.set(name, first + records);
-  }
-}
-
 describe('the logical view of a stored state', () => {
   test('is the same before and after any physical deletion, and a copy of it goes on as the original does', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { minLength: 5, maxLength: 40 }),
-        fc.array(step, { maxLength: 15 }),
+        randomSteps({ minLength: 5, maxLength: 40 }),
+        randomSteps({ maxLength: 15 }),
         async (before, after) => {
-          const run = new Run();
+          const run = new RandomRun();
           for (const action of before) await run.step(action);
           const copy = await liveCopy(run.partition);
           await run.partition.clear();

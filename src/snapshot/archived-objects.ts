@@ -1,0 +1,78 @@
+import { LogboomError } from '../base/errors.js';
+import type { PartitionId } from '../base/ids.js';
+import type { ObjectOptions } from '../object-store/types.js';
+import { corrupt, onObject } from './failures.js';
+import { listAll } from './listing.js';
+import { manifestBytesMax, parseManifest } from './manifest.js';
+import { parseManifestName, partitionPrefixes, type PartitionPrefixes } from './names.js';
+import type { SnapshotTools } from './options.js';
+import type { Manifest, ManifestEntry } from './types.js';
+
+/**
+ * What the repository holds of one partition, to be read. All methods reject with LogboomError REPOSITORY_UNAVAILABLE or
+ * REPOSITORY_REFUSED, or with the reason of `signal`.
+ */
+export class ArchivedObjects {
+  readonly clusterId: string;
+  readonly partitionId: PartitionId;
+  /** For the other parts of this package. */
+  readonly tools: SnapshotTools;
+  readonly prefixes: PartitionPrefixes;
+
+  constructor(tools: SnapshotTools, clusterId: string, partitionId: PartitionId) {
+    this.tools = tools;
+    this.clusterId = clusterId;
+    this.partitionId = partitionId;
+    this.prefixes = partitionPrefixes(clusterId, partitionId);
+  }
+
+  /** Newest first. */
+  async manifests(options: ObjectOptions = {}): Promise<ManifestEntry[]> {
+    const { manifests: prefix } = this.prefixes;
+    const entries: ManifestEntry[] = [];
+    for await (const { name } of listAll(this.tools.store, prefix, options)) {
+      const entry = parseManifestName(name.slice(prefix.length));
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
+  }
+
+  /** @throws LogboomError SNAPSHOT_CORRUPT, SNAPSHOT_NOT_FOUND, SNAPSHOT_VERSION_UNSUPPORTED */
+  async read(name: string, options: ObjectOptions = {}): Promise<Manifest> {
+    const entry = parseManifestName(name);
+    const object = `${this.prefixes.manifests}${name}`;
+    if (entry === undefined) {
+      throw new LogboomError('SNAPSHOT_NOT_FOUND', `'${name}' is no name of a manifest`, { facts: { object } });
+    }
+    const { store } = this.tools;
+    const bytes = await onObject(store, object, () => store.get(object, { ...options, bytesMax: manifestBytesMax }));
+    const manifest = parseManifest(object, bytes);
+    if (manifest.clusterId !== this.clusterId || manifest.partitionId !== this.partitionId) {
+      const owner = `partition ${manifest.partitionId} of cluster ${manifest.clusterId}`;
+      throw corrupt(object, `belongs to ${owner}`);
+    }
+    if (manifest.lsn !== entry.lsn || manifest.term !== entry.term) {
+      throw corrupt(object, `has LSN ${manifest.lsn} and term ${manifest.term}, which is not what its name says`);
+    }
+    return manifest;
+  }
+
+  /**
+   * Compares chunks, by name and size, with what is there.
+   *
+   * @param owner whose they are, for errors
+   * @throws LogboomError SNAPSHOT_CORRUPT
+   */
+  async requireChunks(owner: string, chunks: Manifest['chunks'], options: ObjectOptions): Promise<void> {
+    const expected = new Map(chunks.map(({ name, storedBytes }) => [name, storedBytes]));
+    const { chunks: prefix } = this.prefixes;
+    for await (const { name, bytes } of listAll(this.tools.store, prefix, options)) {
+      const chunk = name.slice(prefix.length);
+      const storedBytes = expected.get(chunk);
+      if (storedBytes === undefined) continue;
+      if (storedBytes !== bytes) throw corrupt(name, `has ${bytes} bytes; ${owner} says ${storedBytes}`);
+      expected.delete(chunk);
+    }
+    for (const name of expected.keys()) throw corrupt(`${prefix}${name}`, `is missing; ${owner} names it`);
+  }
+}
