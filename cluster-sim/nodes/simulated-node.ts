@@ -160,12 +160,13 @@ export class SimulatedNode {
 
   /** All that the disk held is gone. The node comes back as another replica, for what the old one promised is void. */
   wipe(downMs: number, keepsIdentity: boolean): void {
+    // Before the crash, which would count a node with a write that went astray as lost: its disk is about to be.
+    this.#astray = undefined;
+    this.#misdirect = undefined;
     this.crash('power', undefined);
     this.disk.wipe();
     this.stores.remove(directory);
     this.lastLogSync = undefined;
-    this.#astray = undefined;
-    this.#misdirect = undefined;
     this.nextFaults.clear();
     this.#cluster.checker.nodeLost(this.id);
     if (!keepsIdentity) this.replicaId += 100;
