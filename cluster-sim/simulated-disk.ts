@@ -82,10 +82,15 @@ export const defaultSimulatedDiskOptions: SimulatedDiskOptions = {
   syncMsMax: 2,
 };
 
-interface Flight {
+/** What becomes of an operation that does not end well. */
+interface Interruption {
   /** What a power loss in the middle of the operation leaves done of it. */
-  readonly interrupted: () => void;
+  readonly interrupted?: () => void;
+  readonly failed?: () => void;
+  readonly redirected?: (fault: DiskFault & { kind: 'lose' | 'misdirect' }) => void;
 }
+
+const allOrNothing: Interruption = {};
 
 export class SimulatedDisk {
   /** Bytes that all files may take together. */
@@ -98,7 +103,8 @@ export class SimulatedDisk {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #namespace = new Namespace();
-  readonly #inFlight = new Set<Flight>();
+  /** Operations under way of which an interruption leaves something. */
+  readonly #inFlight = new Set<Interruption>();
   readonly #locks = new Set<string>();
   #operations = 0;
   /** Grows with every crash; operations of an older one never complete. */
@@ -150,7 +156,7 @@ export class SimulatedDisk {
   /** The machine stops: operations under way are done in part, and what is not synced is lost in part. */
   powerLoss(): void {
     this.#life++;
-    for (const { interrupted } of this.#inFlight) interrupted();
+    for (const { interrupted } of this.#inFlight) interrupted?.();
     this.#inFlight.clear();
     this.#locks.clear();
     this.#namespace.powerLoss(this.#random, this.options);
@@ -159,7 +165,7 @@ export class SimulatedDisk {
   /** A process is killed: its operations under way are done in part, what it wrote stays in the page cache. */
   processCrash(): void {
     this.#life++;
-    for (const { interrupted } of this.#inFlight) interrupted();
+    for (const { interrupted } of this.#inFlight) interrupted?.();
     this.#inFlight.clear();
     this.#locks.clear();
   }
@@ -356,24 +362,20 @@ export class SimulatedDisk {
     life: number,
     what: { kind: DiskOperationKind; path: string; position?: number; bytes?: number },
     run: () => Result,
-    partial: {
-      readonly interrupted?: () => void;
-      readonly failed?: () => void;
-      readonly redirected?: (fault: DiskFault & { kind: 'lose' | 'misdirect' }) => void;
-    } = {},
+    partial: Interruption = allOrNothing,
   ): Promise<Result> {
     if (life !== this.#life) return new Promise(() => {});
     const { kind, path, position = 0, bytes = 0 } = what;
     const operation: DiskOperation = { number: ++this.#operations, kind, path, position, bytes };
-    const flight: Flight = { interrupted: partial.interrupted ?? ((): void => {}) };
-    this.#inFlight.add(flight);
+    if (partial.interrupted !== undefined) this.#inFlight.add(partial);
     const fault = this.intercept?.(operation);
     if (life !== this.#life || fault?.kind === 'hang') return new Promise(() => {});
     if (fault?.kind === 'lose' || fault?.kind === 'misdirect') partial.redirected?.(fault);
+    const durationMs = this.#durationMs(operation, fault);
     return new Promise((resolve, reject) => {
       const finish = (): void => {
         if (life !== this.#life) return;
-        this.#inFlight.delete(flight);
+        this.#inFlight.delete(partial);
         try {
           if (fault?.kind === 'fail') {
             partial.failed?.();
@@ -384,7 +386,6 @@ export class SimulatedDisk {
           reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
-      const durationMs = this.#durationMs(operation, fault);
       if (durationMs === 0) finish();
       else this.#clock.setTimer(durationMs, finish);
     });

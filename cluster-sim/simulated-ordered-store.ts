@@ -43,18 +43,18 @@ export const noStoreFaults: SimulatedStoreFaults = {
 };
 
 /**
- * A copy of an operation. Keys and values are kept as strings of one byte a unit: a string is a good deal less for the
- * garbage collector than a buffer is, and nobody can change it.
+ * A copy of the operations of one write. Keys and values are kept as strings of one byte a unit: a string is a good deal
+ * less for the garbage collector than a buffer is, and nobody can change it.
  */
-interface NamedOperation {
-  readonly name: string;
+interface NamedOperations {
+  readonly names: readonly string[];
   /** Undefined of a deletion. */
-  readonly value: string | undefined;
+  readonly values: readonly (string | undefined)[];
 }
 
 /** A batch that is not known to be durable, with what it takes to take it back. */
 interface Batch {
-  readonly operations: readonly NamedOperation[];
+  readonly operations: NamedOperations;
   /** What each operation replaced; undefined where there was nothing. */
   readonly replaced: (string | undefined)[];
   readonly charge: number;
@@ -70,9 +70,8 @@ class Contents {
   /** Oldest first. */
   readonly recent: Batch[] = [];
 
-  write(operations: readonly NamedOperation[], charge: number): void {
-    const replaced = operations.map((operation) => this.#apply(operation));
-    this.recent.push({ operations, replaced, charge });
+  write(operations: NamedOperations, charge: number): void {
+    this.recent.push({ operations, replaced: this.#apply(operations), charge });
   }
 
   /** The `count` oldest recent batches become durable. */
@@ -84,36 +83,43 @@ class Contents {
   forgetRecent(): readonly Batch[] {
     const batches = this.recent.splice(0);
     for (const { operations, replaced } of batches.toReversed()) {
-      for (let at = operations.length - 1; at >= 0; at -= 1) {
-        const { name } = operations[at] as NamedOperation;
-        this.#set(name, replaced[at]);
+      const { names } = operations;
+      for (let at = names.length - 1; at >= 0; at -= 1) {
+        const name = names[at] as string;
+        this.#set(name, replaced[at], this.entries.has(name));
       }
     }
     return batches;
   }
 
   /** Durable at once. */
-  applyDurably(operations: readonly NamedOperation[]): void {
-    for (const operation of operations) this.#apply(operation);
+  applyDurably(operations: NamedOperations): void {
+    this.#apply(operations);
   }
 
   /** Damages every version of a value that there is. */
   replaceValue(name: string, damaged: string): void {
     this.entries.set(name, damaged);
     for (const { operations, replaced } of this.recent) {
-      operations.forEach((operation, at) => {
-        if (operation.name === name && replaced[at] !== undefined) replaced[at] = damaged;
+      operations.names.forEach((other, at) => {
+        if (other === name && replaced[at] !== undefined) replaced[at] = damaged;
       });
     }
   }
 
-  #apply({ name, value }: NamedOperation): string | undefined {
-    const replaced = this.entries.get(name);
-    this.#set(name, value, replaced !== undefined);
+  /** Answers what was there before. */
+  #apply({ names, values }: NamedOperations): (string | undefined)[] {
+    const replaced: (string | undefined)[] = [];
+    for (let at = 0; at < names.length; at += 1) {
+      const name = names[at] as string;
+      const before = this.entries.get(name);
+      this.#set(name, values[at], before !== undefined);
+      replaced.push(before);
+    }
     return replaced;
   }
 
-  #set(name: string, value: string | undefined, isThere = this.entries.has(name)): void {
+  #set(name: string, value: string | undefined, isThere: boolean): void {
     if (value === undefined) {
       if (!isThere) return;
       this.entries.delete(name);
@@ -232,7 +238,7 @@ class SimulatedStore implements OrderedStore {
   write(operations: readonly StoreOperation[]): Promise<void> {
     for (const { key } of operations)
       assert(key.length > 0 && key[0] !== 0, () => 'a key begins with a byte above 0x00');
-    const copy = operations.map(copyOf);
+    const copy = namedOf(operations);
     const charge = memtableCharge(operations);
     if (this.#writesAtOnce) {
       this.#contents.write(copy, charge);
@@ -256,7 +262,7 @@ class SimulatedStore implements OrderedStore {
     );
   }
 
-  async #write(operations: readonly NamedOperation[], charge: number): Promise<void> {
+  async #write(operations: NamedOperations, charge: number): Promise<void> {
     const { writeMsMax, writeFailuresPerMille } = this.#parts.faults;
     if (writeMsMax > 0 || this.#crashed) await this.#delay(0, writeMsMax);
     this.#throwFailure();
@@ -390,8 +396,14 @@ class SimulatedStore implements OrderedStore {
 
 const done = Promise.resolve();
 
-function copyOf(operation: StoreOperation): NamedOperation {
-  return { name: keyString(operation.key), value: operation.type === 'put' ? keyString(operation.value) : undefined };
+function namedOf(operations: readonly StoreOperation[]): NamedOperations {
+  const names: string[] = [];
+  const values: (string | undefined)[] = [];
+  for (const operation of operations) {
+    names.push(keyString(operation.key));
+    values.push(operation.type === 'put' ? keyString(operation.value) : undefined);
+  }
+  return { names, values };
 }
 
 function bytesOf(text: string): Uint8Array {

@@ -21,6 +21,9 @@ import { Sampler } from './report/sampler.js';
 import { TimeLine } from './report/time-line.js';
 import type { SimulationMutant } from './mutants.js';
 
+// Node cuts small buffers from pools of 8 KiB, and makes a new one every few appends.
+Buffer.poolSize = 256 * 1024;
+
 /** Exit statuses of the command line. */
 export const exitStatus = { passed: 0, crashed: 127, noLiveness: 128, violated: 129 } as const;
 

@@ -15,7 +15,12 @@ const cache = path.join(root, 'node_modules', '.cache', 'logboom-simulator');
 const bundleAgeMsMax = 24 * 3600 * 1000;
 
 /** Most of what a simulation allocates is garbage within an event or two: a large nursery leaves less to copy. */
-const nodeOptions = ['--enable-source-maps', '--max-semi-space-size=64', '--single-threaded-gc'];
+const nodeOptions = [
+  '--enable-source-maps',
+  '--max-semi-space-size=64',
+  '--min-semi-space-size=64',
+  '--single-threaded-gc',
+];
 
 async function bundle() {
   const { outputFiles } = await build({

@@ -2,6 +2,13 @@
  * What may be taken from a cluster without taking what must survive. A crash, a cut or a pause takes nothing for good; a
  * lost or rotten disk takes a vote and a copy. So at most one node's data is damaged at a time, only where every
  * configuration has a quorum without it, and not while a configuration change is under way that could need it.
+ *
+ * Why that is survivable: what is committed is synced at a majority of the voters of its time, and of two or more voters
+ * that the newest configuration has, too (a change of one voter leaves a majority of three to five with two or more of
+ * them; a joint change is committed by a majority of the new voters as well; where the newest has two voters or one,
+ * none may be taken). So a replica that is left has everything, and the quorum that is left elects it. The next disk may
+ * go only when no configuration in force names a lost replica any more: a voter that no node has as its replica votes
+ * never again, so it counts as lost here even if whoever replaces nodes believes to be done.
  */
 import { isQuorum, votersOf } from '../checkers/quorums.js';
 import type { Cluster } from '../nodes/cluster.js';
@@ -11,6 +18,8 @@ export class FaultBudget {
   readonly #cluster: Cluster;
   /** Nodes whose data is damaged, until another replica has taken their place. */
   readonly damaged = new Set<number>();
+  /** Those of them whose replacement is under way. */
+  readonly beingReplaced = new Set<number>();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -20,7 +29,12 @@ export class FaultBudget {
     const { plan, checker } = this.#cluster;
     if (plan.nodes < 3 || this.damaged.size > 0 || node.keptDown !== undefined || this.isConfigurationChanging())
       return false;
-    for (const partitionId of checker.truths.keys()) {
+    const intact = new Set(
+      this.#cluster.nodes.flatMap((other) => (other === node || other.damaged ? [] : [other.replicaId])),
+    );
+    for (const [partitionId, { newestConfiguration }] of checker.truths) {
+      // Only the newest: one that a replica far behind still has in force may name replicas that are gone.
+      if (!isQuorum(newestConfiguration, (replica) => intact.has(replica))) return false;
       for (const confState of this.#cluster.configurations(partitionId)) {
         if (confState.votersOutgoing.length > 0) return false;
         const others = new Set(votersOf(confState).filter((voter) => voter !== node.replicaId));

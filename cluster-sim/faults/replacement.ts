@@ -19,7 +19,10 @@ export function replaceNode(
   downMs: number,
 ): void {
   const oldReplica = node.replicaId;
+  // A second one would look for the place of the first one's replica, which has none yet, and forget whose place it was to take.
+  if (budget.beingReplaced.has(node.id)) throw new Error(`node ${node.id} is being replaced already`);
   budget.damaged.add(node.id);
+  budget.beingReplaced.add(node.id);
   node.keptDown = undefined;
   node.wipe(downMs, false);
   const newReplica = node.replicaId;
@@ -32,8 +35,7 @@ export function replaceNode(
     ),
   );
   const round = (): void => {
-    // Wiped once more: that replacement goes on with this one's task.
-    if (node.replicaId !== newReplica || isOver()) return;
+    if (isOver()) return;
     const left = affected.filter(
       (partitionId) => !advance(cluster, partitionId, { oldReplica, newReplica, asVoter: wasVoter.has(partitionId) }),
     );
@@ -42,6 +44,7 @@ export function replaceNode(
       return;
     }
     budget.damaged.delete(node.id);
+    budget.beingReplaced.delete(node.id);
     cluster.count('nodes replaced');
     cluster.note(node.id, `replica ${newReplica} has taken the place of ${oldReplica}`);
   };

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { InvariantViolation } from '../../src/base/assert.js';
 import { isLogboomError } from '../../src/base/errors.js';
 import { asNodeId, asPartitionId, asReplicaId } from '../../src/base/ids.js';
+import { withShortCrc32 } from '../../src/base/short-crc32.js';
 import { isDiskError } from '../../src/base/ports/disk.js';
 import type { Environment } from '../../src/base/ports/environment.js';
 import type { Random } from '../../src/base/ports/random.js';
@@ -33,6 +34,7 @@ import type { Manager, Surroundings } from './surroundings.js';
 export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
 export type CrashKind = 'process' | 'power';
 
+const shortOrNativeCrc32 = withShortCrc32(crc32);
 const directory = '/data';
 /** Behind the header block of a segment. */
 const groupsFrom = 8192;
@@ -160,12 +162,13 @@ export class SimulatedNode {
 
   /** All that the disk held is gone. The node comes back as another replica, for what the old one promised is void. */
   wipe(downMs: number, keepsIdentity: boolean): void {
+    // Before the crash, which would count a node with a write that went astray as lost: its disk is about to be.
+    this.#astray = undefined;
+    this.#misdirect = undefined;
     this.crash('power', undefined);
     this.disk.wipe();
     this.stores.remove(directory);
     this.lastLogSync = undefined;
-    this.#astray = undefined;
-    this.#misdirect = undefined;
     this.nextFaults.clear();
     this.#cluster.checker.nodeLost(this.id);
     if (!keepsIdentity) this.replicaId += 100;
@@ -231,7 +234,7 @@ export class SimulatedNode {
       random: this.serviceRandom,
       disk,
       compressor: new SimulatedCompressor(this.clock),
-      crc32: (bytes, seed) => crc32(bytes, seed),
+      crc32: shortOrNativeCrc32,
       logger: nodeLogger((level, message) => {
         if (life === this.#life) this.#cluster.note(this.id, `${level}: ${message}`);
       }),

@@ -38,4 +38,11 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       'in the simulator: a cut that was healed at the end of a run took back a later one when its time was over (network.ts)',
   },
+  {
+    seed: 130,
+    profile: 'swarm',
+    durationMs: 600_000,
+    found:
+      'in the simulator: a node with a misdirected write was replaced twice at once, and its first replica stayed a voter (replacement.ts)',
+  },
 ];

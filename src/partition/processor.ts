@@ -45,8 +45,8 @@ export const defaultProcessorOptions: ProcessorOptions = {
 
 /** What the replica around the processor is told, in this order for each group. */
 export interface ProcessorEvents<Result> {
-  /** Above the memory for unflushed state: wait here before writing more. */
-  awaitRoom(): Promise<void>;
+  /** Above the memory for unflushed state: wait here before writing more. A promise only when there is something to wait for. */
+  awaitRoom(): Promise<void> | undefined;
   /** A configuration entry takes effect; answers the configuration in force after it, on a replay the same once more. */
   onConfChange(entry: Entry): ConfState;
   /** Effects up to `appliedLsn` are readable. */
@@ -94,7 +94,10 @@ export class Processor<Result> {
   #shownLsn = asLsn(0);
   #target: Lsn;
   #appliedBytes = 0;
+  /** The last work; undefined when there is none. */
   #running: Promise<void> | undefined;
+  /** Counts works, so that one that ends knows whether it is the last. */
+  #works = 0;
   /** Aborted when no further group is to be applied. */
   readonly #stopping = new AbortController();
 
@@ -225,28 +228,25 @@ export class Processor<Result> {
 
   /** One work at a time, after the one under way; `stop` waits for all. The first that fails is the last. */
   #run(work: () => Promise<void>): Promise<void> {
-    const before = this.#running;
-    // `#runAfter` does not reject.
-    const running = this.#runAfter(before, work).then(() => {
-      if (this.#running !== running) return;
-      this.#running = undefined;
-      // What came between the last look at the target and now must not be left lying.
-      if (!this.#isStopping && this.#target > this.#watermarks.applied) this.advanceTo(this.#target);
-    });
-    this.#running = running;
-    return running;
+    this.#works += 1;
+    this.#running = this.#runAfter(this.#running, work, this.#works);
+    return this.#running;
   }
 
-  async #runAfter(before: Promise<void> | undefined, work: () => Promise<void>): Promise<void> {
+  /** Does not reject. */
+  async #runAfter(before: Promise<void> | undefined, work: () => Promise<void>, number: number): Promise<void> {
     // Without anything before: what is committed in this turn of the event loop joins the first group.
     await before;
-    if (this.#isStopping) return;
     try {
-      await work();
+      if (!this.#isStopping) await work();
     } catch (error) {
       this.halt();
       this.#events.onFault(error instanceof Error ? error : new Error(String(error)));
     }
+    if (this.#works !== number) return;
+    this.#running = undefined;
+    // What came between the last look at the target and now must not be left lying.
+    if (!this.#isStopping && this.#target > this.#watermarks.applied) this.advanceTo(this.#target);
   }
 
   async #applyGroups(): Promise<void> {
@@ -260,7 +260,8 @@ export class Processor<Result> {
       this.#log.entriesInMemory(from, to, this.#options.groupBytesMax) ??
       (await this.#log.read(from, to, this.#options.groupBytesMax));
     assert(entries[0]?.lsn === from, () => `asked the log for entry ${from}, got ${entries[0]?.lsn}`);
-    await this.#events.awaitRoom();
+    const room = this.#events.awaitRoom();
+    if (room !== undefined) await room;
     if (this.#reopening || this.#isStopping) return;
 
     const startedMs = this.#environment.clock.monotonicMs();

@@ -47,7 +47,7 @@ export interface ReplicaHost {
   /** Sends to the replicas named in the messages; may drop. */
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
   /** Waits until the node's memory for unflushed state has room. */
-  awaitRoom(): Promise<void>;
+  awaitRoom(): Promise<void> | undefined;
   nodesKnown(): number;
   /** Why appends are refused now; undefined when they are not. */
   appendsRefused(): LogboomError | undefined;

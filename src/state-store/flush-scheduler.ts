@@ -25,8 +25,6 @@ const idleIntervalMs = 250;
 /** After a failed flush, its store is left alone for so long. */
 const restMs = 1000;
 
-const thereIsRoom = Promise.resolve();
-
 interface Entry {
   readonly target: FlushTarget;
   flushing: Promise<void> | undefined;
@@ -92,11 +90,11 @@ export class FlushScheduler {
     this.#look();
   }
 
-  /** Resolves at once, or, when the node has too many unflushed bytes, when flushes have made room. */
-  awaitRoom(): Promise<void> {
+  /** Answers a promise only when the node has too many unflushed bytes: it resolves when flushes have made room. */
+  awaitRoom(): Promise<void> | undefined {
     const startedMs = this.#clock.monotonicMs();
     if (startedMs - this.#lookedAtMs >= lookIntervalMs) this.#look();
-    return this.#hasRoom() ? thereIsRoom : this.#awaitRoom(startedMs);
+    return this.#hasRoom() ? undefined : this.#awaitRoom(startedMs);
   }
 
   async #awaitRoom(startedMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.js';
 import type { Lsn } from '../base/ids.js';
-import { HeldIndex, heldBatch } from './held-index.js';
+import { HeldIndex, heldBatch, type HeldBatch } from './held-index.js';
 import type { OrderedStore, StoreOperation } from './ordered-store.js';
 
 export interface PairFlushOptions {
@@ -77,31 +77,52 @@ export class PairFlush {
     this.#onFailure = parts.onFailure;
   }
 
-  /** One call at a time. The records that these operations point to were written before. */
-  async writeIndex(operations: readonly StoreOperation[], appliedLsn: Lsn | undefined): Promise<void> {
+  /**
+   * One call at a time. The records that these operations point to were written before. Answers a promise only when
+   * there is something to wait for: a write that is held is done at once.
+   */
+  writeIndex(operations: readonly StoreOperation[], appliedLsn: Lsn | undefined): Promise<void> | undefined {
     const batch = heldBatch(operations, appliedLsn);
-    const { indexMemtableBytesMax, heldBytesMax } = this.#options;
+    const { indexMemtableBytesMax } = this.#options;
     assert(
       batch.charge <= indexMemtableBytesMax,
       () =>
         `one write to the index takes ${batch.charge} bytes of memory, at most ${indexMemtableBytesMax} are possible`,
     );
+    this.#throwFailure();
+    if (!this.#holding && this.#memtableBytes + batch.charge <= indexMemtableBytesMax) return this.#writeDirectly(batch);
+    if (this.#mayHold(batch)) {
+      this.held.add(batch);
+      return undefined;
+    }
+    return this.#writeWhenPossible(batch);
+  }
+
+  #mayHold({ charge }: HeldBatch): boolean {
+    return this.#holding && (this.held.empty || this.held.charge + charge <= this.#options.heldBytesMax);
+  }
+
+  async #writeWhenPossible(batch: HeldBatch): Promise<void> {
     for (;;) {
       this.#throwFailure();
       if (!this.#holding) {
-        if (this.#memtableBytes + batch.charge <= indexMemtableBytesMax) break;
+        if (this.#memtableBytes + batch.charge <= this.#options.indexMemtableBytesMax) break;
         // Holds from here on, synchronously. A failure reaches the owner by onFailure, and this write in the next round.
         this.flush().catch(() => {});
-      } else if (this.held.empty || this.held.charge + batch.charge <= heldBytesMax) {
+      } else if (this.#mayHold(batch)) {
         this.held.add(batch);
         return;
       } else {
         await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
       }
     }
-    this.#memtableBytes += batch.charge;
+    await this.#writeDirectly(batch);
+  }
+
+  #writeDirectly({ operations, appliedLsn, charge }: HeldBatch): Promise<void> {
+    this.#memtableBytes += charge;
     this.#inFlight = this.#writeNow(operations, appliedLsn);
-    await this.#inFlight;
+    return this.#inFlight;
   }
 
   async #writeNow(operations: readonly StoreOperation[], appliedLsn: Lsn | undefined): Promise<void> {

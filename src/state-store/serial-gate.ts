@@ -1,16 +1,33 @@
-/** Runs asynchronous functions one after another, in the order of the calls. A rejection does not stop those behind it. */
+/** One at a time, in the order of the calls. */
 export class SerialGate {
-  /** Undefined when nothing runs. */
-  #last: Promise<void> | undefined;
+  #busy = false;
+  /** Those who wait for their turn, oldest first. */
+  readonly #waiting: (() => void)[] = [];
 
-  /** Calls `task`, which does not throw but reject, at once when nothing else runs. */
-  run<Result>(task: () => Promise<Result>): Promise<Result> {
-    const result = this.#last === undefined ? task() : this.#last.then(task);
-    const settled = (): void => {
-      if (this.#last === last) this.#last = undefined;
-    };
-    const last = result.then(settled, settled);
-    this.#last = last;
-    return result;
+  /** A promise only when somebody is inside: it resolves when it is the caller's turn. `leave` ends the turn. */
+  enter(): Promise<void> | undefined {
+    if (!this.#busy) {
+      this.#busy = true;
+      return undefined;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The next one is inside at once: nobody else gets in between. */
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#busy = false;
+    else next();
+  }
+
+  /** Runs `task` in a turn of its own, at once when nobody is inside. A rejection does not stop those behind it. */
+  async run<Result>(task: () => Promise<Result>): Promise<Result> {
+    const turn = this.enter();
+    if (turn !== undefined) await turn;
+    try {
+      return await task();
+    } finally {
+      this.leave();
+    }
   }
 }

@@ -1,26 +1,20 @@
 /**
  * A sorted set of strings of a hundred thousand at most: an array of sorted arrays that are split when they are full,
- * so that an insertion moves hundreds of elements and not all of them.
+ * so that an insertion moves hundreds of elements and not all of them. New keys wait unsorted until somebody asks for a
+ * range: most sets get hundreds of keys for each range that is asked for, and sorting those together costs far less.
  */
 export class SortedKeys {
   #chunks: string[][] = [];
+  /** Not in their places yet; some may be there already. */
+  #fresh: string[] = [];
 
   add(key: string): void {
-    const at = this.#chunkOf(key);
-    const chunk = this.#chunks[at];
-    if (chunk === undefined) {
-      const last = this.#chunks.at(-1);
-      if (last === undefined || last.length >= chunkKeysMax) this.#chunks.push([key]);
-      else last.push(key);
-      return;
-    }
-    const position = lowerBound(chunk, key);
-    if (chunk[position] === key) return;
-    chunk.splice(position, 0, key);
-    if (chunk.length > chunkKeysMax) this.#chunks.splice(at + 1, 0, chunk.splice(chunkKeysMax / 2));
+    this.#fresh.push(key);
+    if (this.#fresh.length >= freshKeysMax) this.#settle();
   }
 
   delete(key: string): void {
+    this.#settle();
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at];
     if (chunk === undefined) return;
@@ -32,6 +26,7 @@ export class SortedKeys {
 
   /** Keys with `from <= key < to`, ascending. */
   range(from: string, to: string): string[] {
+    this.#settle();
     const keys: string[] = [];
     for (let at = this.#chunkOf(from); at < this.#chunks.length; at++) {
       const chunk = this.#chunks[at] ?? [];
@@ -42,6 +37,24 @@ export class SortedKeys {
       }
     }
     return keys;
+  }
+
+  /** Merges the new keys into the chunks that they belong to. */
+  #settle(): void {
+    if (this.#fresh.length === 0) return;
+    const fresh = this.#fresh.sort();
+    this.#fresh = [];
+    for (let from = 0; from < fresh.length;) {
+      // What is above all chunks goes into the last one.
+      const at = Math.max(0, Math.min(this.#chunkOf(fresh[from] ?? ''), this.#chunks.length - 1));
+      const chunk = this.#chunks[at] ?? [];
+      const isLast = at >= this.#chunks.length - 1;
+      const highest = chunk[chunk.length - 1] ?? '';
+      let to = from + 1;
+      while (to < fresh.length && (isLast || (fresh[to] ?? '') < highest)) to++;
+      this.#chunks.splice(at, 1, ...split(merged(chunk, fresh, from, to)));
+      from = to;
+    }
   }
 
   /** The first chunk whose last key is not below `key`; the number of chunks when there is none. */
@@ -58,6 +71,28 @@ export class SortedKeys {
 }
 
 const chunkKeysMax = 512;
+const freshKeysMax = 1024;
+
+/** Of `chunk` and `fresh` from `from` to `to`, both sorted, each key once. */
+function merged(chunk: readonly string[], fresh: readonly string[], from: number, to: number): string[] {
+  const keys: string[] = [];
+  let position = 0;
+  for (let at = from; at < to; at++) {
+    const key = fresh[at] ?? '';
+    for (; position < chunk.length && (chunk[position] ?? '') < key; position++) keys.push(chunk[position] ?? '');
+    if (chunk[position] !== key && (keys.length === 0 || keys[keys.length - 1] !== key)) keys.push(key);
+  }
+  for (; position < chunk.length; position++) keys.push(chunk[position] ?? '');
+  return keys;
+}
+
+/** Into pieces that leave room for more. */
+function split(keys: string[]): string[][] {
+  if (keys.length <= chunkKeysMax) return [keys];
+  const pieces: string[][] = [];
+  for (let at = 0; at < keys.length; at += chunkKeysMax / 2) pieces.push(keys.slice(at, at + chunkKeysMax / 2));
+  return pieces;
+}
 
 function lowerBound(keys: readonly string[], key: string): number {
   let low = 0;

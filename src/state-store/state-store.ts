@@ -135,30 +135,30 @@ export class PairedStateStore implements StateStore {
     };
   }
 
+  /** In one function, not several: applies wait for every promise on the way, once for each small group. */
   async write(batch: AppliedBatch): Promise<void> {
     assert(!this.#writing, () => `a write to LSN ${batch.appliedLsn} began while another was under way`);
     this.#writing = true;
+    const turn = this.#gate.enter();
+    if (turn !== undefined) await turn;
     try {
-      await this.#gate.run(() => this.#write(batch));
+      this.#throwFailure();
+      const startedMs = this.#clock.monotonicMs();
+      const mark = this.#markAfter(batch);
+      const records = batch.records.map(({ lsn, value, crc32 }) => this.#put(recordsKey(lsn), value, crc32));
+      const index = this.#indexOperations(batch.index);
+      index.push(this.#put(markKey, encodeMark(mark)));
+      try {
+        await this.#writeBoth(records, index, batch.appliedLsn);
+      } catch (error) {
+        throw this.#fail(error);
+      }
+      this.#mark = mark;
+      this.#metrics.writeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, this.#labels);
     } finally {
       this.#writing = false;
+      this.#gate.leave();
     }
-  }
-
-  async #write(batch: AppliedBatch): Promise<void> {
-    this.#throwFailure();
-    const startedMs = this.#clock.monotonicMs();
-    const mark = this.#markAfter(batch);
-    const records = batch.records.map(({ lsn, value, crc32 }) => this.#put(recordsKey(lsn), value, crc32));
-    const index = this.#indexOperations(batch.index);
-    index.push(this.#put(markKey, encodeMark(mark)));
-    try {
-      await this.#writeBoth(records, index, batch.appliedLsn);
-    } catch (error) {
-      throw this.#fail(error);
-    }
-    this.#mark = mark;
-    this.#metrics.writeSeconds.observe((this.#clock.monotonicMs() - startedMs) / 1000, this.#labels);
   }
 
   #markAfter(batch: AppliedBatch): AppliedMark {
@@ -189,7 +189,8 @@ export class PairedStateStore implements StateStore {
       this.#noteDirty('records', records);
     }
     if (index.length > 0) {
-      await this.#pair.writeIndex(index, appliedLsn);
+      const writing = this.#pair.writeIndex(index, appliedLsn);
+      if (writing !== undefined) await writing;
       this.#noteDirty('index', index);
     }
   }

@@ -55,7 +55,8 @@ export abstract class BatchCursor {
     let recordsLeft = records;
     let bytesLeft = bytes;
     do {
-      const batch = await this.#read(recordsLeft, bytesLeft);
+      if (this.#mustScan) await this.#scan(recordsLeft, bytesLeft);
+      const batch = this.#buffer[this.#next];
       if (batch === undefined) break;
       this.#next += 1;
       taken.push(batch);
@@ -66,22 +67,24 @@ export abstract class BatchCursor {
   }
 
   async hasMore(): Promise<boolean> {
-    return (await this.#read(1, 1)) !== undefined;
+    if (this.#mustScan) await this.#scan(1, 1);
+    return this.#next < this.#buffer.length;
   }
 
-  async #read(recordsLeft: number, bytesLeft: number): Promise<BatchRef | undefined> {
-    if (this.#next === this.#buffer.length && !this.#ended) {
-      const limit = this.#scanLimit(recordsLeft, bytesLeft);
-      this.#buffer = await this.scan(limit);
-      this.#next = 0;
-      this.#ended = this.#buffer.length < limit;
-      this.#seen += this.#buffer.length;
-      for (const batch of this.#buffer) {
-        this.#seenRecords += batch.recordCount;
-        this.#seenBytes += batch.bytes;
-      }
+  get #mustScan(): boolean {
+    return this.#next === this.#buffer.length && !this.#ended;
+  }
+
+  async #scan(recordsLeft: number, bytesLeft: number): Promise<void> {
+    const limit = this.#scanLimit(recordsLeft, bytesLeft);
+    this.#buffer = await this.scan(limit);
+    this.#next = 0;
+    this.#ended = this.#buffer.length < limit;
+    this.#seen += this.#buffer.length;
+    for (const batch of this.#buffer) {
+      this.#seenRecords += batch.recordCount;
+      this.#seenBytes += batch.bytes;
     }
-    return this.#buffer[this.#next];
   }
 
   #scanLimit(recordsLeft: number, bytesLeft: number): number {

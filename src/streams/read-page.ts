@@ -164,7 +164,8 @@ export class PageReader {
       for (const batch of await loadBatches(reader, page.stream.id, refs)) {
         const window = page.windowOf(batch.records);
         if (window.to <= window.from) return;
-        const slice = await cutter.cut(batch, window, { ...page.budget });
+        const cutting = cutter.cut(batch, window, page.budget);
+        const slice = cutting instanceof Promise ? await cutting : cutting;
         if (slice === undefined) return;
         page.add(slice, sliceBytes(batch, slice));
         if (slice.windowCount < window.to - window.from) return;

@@ -28,6 +28,13 @@ export interface PlainBatch extends LoadedBatch {
   readonly offsets: Uint32Array;
 }
 
+/** What a page has left. */
+export interface PageBudget {
+  readonly bytesLeft: number;
+  readonly bytesMax: number;
+  readonly fromEnd: boolean;
+}
+
 /** The most bytes that the fields of an encoded BatchSlice take beside payload and producer id: tags, lengths, varints. */
 const sliceFieldsBytes = 96;
 
@@ -58,32 +65,27 @@ export class SliceCutter {
    * As many records of the window as fit into `bytesLeft`, from its beginning or, `fromEnd`, from its end. A compressed
    * batch is sent whole with its window when an empty page could take it; undefined when it has to wait for the next
    * page, or when not one record fits. Into an empty page (`bytesLeft` is `bytesMax`) goes at least one record.
+   * A promise only when there is something to decompress: a page has many batches, and most of them have nothing.
    */
-  async cut(
+  cut(
     batch: LoadedBatch,
     window: Window,
-    budget: { readonly bytesLeft: number; readonly bytesMax: number; readonly fromEnd: boolean },
-  ): Promise<PageSlice | undefined> {
-    const { bytesLeft, bytesMax, fromEnd } = budget;
+    budget: PageBudget,
+  ): PageSlice | undefined | Promise<PageSlice | undefined> {
+    const { bytesLeft, bytesMax } = budget;
     if (this.staysCompressed(batch)) {
       const bytes = sliceOverheadBytes(batch) + batch.records.payload.length;
       if (bytes <= bytesLeft) return compressedSlice(batch, window);
       if (bytes <= bytesMax) return undefined;
     }
-    const payloadBytesMax = bytesLeft - sliceOverheadBytes(batch);
     const { records } = batch;
-    if (window.from === 0 && window.to === records.recordCount && records.uncompressedBytes <= payloadBytesMax) {
-      return plainSlice(batch, await this.#recordSet(records), window);
-    }
-    const plain = await this.plain(batch);
-    const fitting = fit(plain.offsets, window, payloadBytesMax, fromEnd, bytesLeft === bytesMax ? 1 : 0);
-    return fitting.to === fitting.from ? undefined : cutPlain(plain, fitting);
+    if (records.codec === Codec.none) return cutRecordSet(batch, records.payload, window, budget);
+    return this.#recordSet(records).then((recordSet) => cutRecordSet(batch, recordSet, window, budget));
   }
 
   /** The batch with its records' offsets, decompressed where it is compressed. */
   async plain(batch: LoadedBatch): Promise<PlainBatch> {
-    const recordSet = await this.#recordSet(batch.records);
-    return { ...batch, recordSet, offsets: recordOffsets(recordSet, batch.records.recordCount) };
+    return plainBatch(batch, await this.#recordSet(batch.records));
   }
 
   async #recordSet(records: StoredRecords): Promise<Uint8Array> {
@@ -103,6 +105,26 @@ export class SliceCutter {
       `A stored batch has ${recordSet.length} bytes, its header says ${records.uncompressedBytes}.`,
     );
   }
+}
+
+function plainBatch(batch: LoadedBatch, recordSet: Uint8Array): PlainBatch {
+  return { ...batch, recordSet, offsets: recordOffsets(recordSet, batch.records.recordCount) };
+}
+
+function cutRecordSet(
+  batch: LoadedBatch,
+  recordSet: Uint8Array,
+  window: Window,
+  { bytesLeft, bytesMax, fromEnd }: PageBudget,
+): PageSlice | undefined {
+  const payloadBytesMax = bytesLeft - sliceOverheadBytes(batch);
+  const { records } = batch;
+  if (window.from === 0 && window.to === records.recordCount && records.uncompressedBytes <= payloadBytesMax) {
+    return plainSlice(batch, recordSet, window);
+  }
+  const plain = plainBatch(batch, recordSet);
+  const fitting = fit(plain.offsets, window, payloadBytesMax, fromEnd, bytesLeft === bytesMax ? 1 : 0);
+  return fitting.to === fitting.from ? undefined : cutPlain(plain, fitting);
 }
 
 /** The slice of a window of a batch that is not compressed any more; without copy. */

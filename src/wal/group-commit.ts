@@ -101,7 +101,7 @@ export class GroupCommit {
     this.lazyTimer?.cancel();
     const { segment } = this;
     if (!this.ended && !this.tailGuarded && segment !== undefined) {
-      await this.guarded(() => this.write(segment, [], undefined));
+      await this.write(segment, [], undefined).catch((error: unknown) => this.failed(error));
     }
     this.ended = true;
   }
@@ -115,24 +115,25 @@ export class GroupCommit {
   }
 
   private start(): void {
-    if (this.running !== undefined || this.ended) return;
-    this.running = this.guarded(async () => {
+    if (this.running === undefined && !this.ended) this.running = this.run();
+  }
+
+  private async run(): Promise<void> {
+    try {
       // What is appended in the same turn of the event loop goes into the same group.
       await Promise.resolve();
       while (this.hasWork()) await this.writeGroup();
       // At once, not a microtask later: an operation enqueued in between would start no loop.
       this.running = undefined;
-    });
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (this.ended) return;
-      this.abort();
-      this.host.onFailure(error);
-    }
+  private failed(error: unknown): void {
+    if (this.ended) return;
+    this.abort();
+    this.host.onFailure(error);
   }
 
   private hasWork(): boolean {
@@ -144,10 +145,15 @@ export class GroupCommit {
     return this.queuedUrgent > 0 || this.flushing;
   }
 
-  private async writeGroup(): Promise<void> {
+  /** No function of its own to wait in: with small groups, what a group costs is the promises on its way. */
+  private writeGroup(): Promise<void> {
     const { segment } = this;
     const pieces = segment === undefined ? [] : this.plan(segment.room - reservedBytes);
     if (segment !== undefined && pieces.length > 0) return this.write(segment, pieces, undefined);
+    return this.beginSegment(segment);
+  }
+
+  private async beginSegment(segment: Segment | undefined): Promise<void> {
     const next = await this.takeNext();
     if (next === undefined || this.ended) return this.abort();
     const room = next.sizeBytes - headerBlockBytes - trailerBytes - reservedBytes - this.snapshotBytes();
@@ -211,7 +217,23 @@ export class GroupCommit {
     const encoder = this.encode(segment, number, pieces, roll);
     const { parts, bytes } = encoder.end();
     const offset = segment.endOffset;
-    await this.writeAndSync(segment, parts, offset);
+    const { environment, metrics, openSegments } = this.host;
+    const { clock } = environment;
+    const startMs = clock.monotonicMs();
+    this.writingSinceMs = startMs;
+    const held = openSegments.hold(segment);
+    try {
+      const file = held instanceof Promise ? await held : held;
+      await file.write(parts, offset);
+      const writtenMs = clock.monotonicMs();
+      await file.datasync();
+      metrics.writeSeconds.observe((writtenMs - startMs) / 1000);
+      metrics.fsyncSeconds.observe((clock.monotonicMs() - writtenMs) / 1000);
+    } finally {
+      const closing = openSegments.letGo(segment);
+      if (closing !== undefined) await closing;
+    }
+    this.writingSinceMs = undefined;
     if (this.ended) return;
     segment.endOffset = offset + bytes;
     segment.lastGroup = number;
@@ -236,21 +258,6 @@ export class GroupCommit {
     for (const piece of pieces) piece.encode(encoder);
     for (const piece of pieces) encodeCommit(encoder, piece.operation.partition);
     return encoder;
-  }
-
-  private async writeAndSync(segment: Segment, parts: readonly Uint8Array[], offset: number): Promise<void> {
-    const { environment, metrics, openSegments } = this.host;
-    const { clock } = environment;
-    this.writingSinceMs = clock.monotonicMs();
-    await openSegments.with(segment, async (file) => {
-      const startMs = clock.monotonicMs();
-      await file.write(parts, offset);
-      const writtenMs = clock.monotonicMs();
-      await file.datasync();
-      metrics.writeSeconds.observe((writtenMs - startMs) / 1000);
-      metrics.fsyncSeconds.observe((clock.monotonicMs() - writtenMs) / 1000);
-    });
-    this.writingSinceMs = undefined;
   }
 
   /** The group is durable: tells everybody, in the order of the operations. */

@@ -103,16 +103,30 @@ export class OpenSegments {
 
   /** Runs `use` with the segment's file, which stays open and is not recycled until it is done. */
   async with<Result>(segment: Segment, use: (file: DiskFile) => Promise<Result>): Promise<Result> {
+    const file = this.hold(segment);
+    try {
+      return await use(file instanceof Promise ? await file : file);
+    } finally {
+      await this.letGo(segment);
+    }
+  }
+
+  /**
+   * The segment's file, which stays open and is not recycled until `letGo`, to be called once, also when opening it
+   * fails. A file only when it is open, for those who have no time for a promise.
+   */
+  hold(segment: Segment): DiskFile | Promise<DiskFile> {
     if (this.ended) throw new LogboomError('SHUTTING_DOWN', 'the write-ahead log has stopped');
     segment.users++;
-    try {
-      return await use(segment.file ?? (await this.openFile(segment)));
-    } finally {
-      segment.users--;
-      this.open.delete(segment);
-      this.open.add(segment);
-      if (this.open.size > this.max || this.ended) await this.closeIdle(this.ended ? 0 : this.max);
-    }
+    return segment.file ?? this.openFile(segment);
+  }
+
+  /** A promise only when there is something to wait for. */
+  letGo(segment: Segment): Promise<void> | undefined {
+    segment.users--;
+    this.open.delete(segment);
+    this.open.add(segment);
+    return this.open.size > this.max || this.ended ? this.closeIdle(this.ended ? 0 : this.max) : undefined;
   }
 
   async close(segment: Segment): Promise<void> {

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/ports/clock.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Random } from '../../base/ports/random.js';
+import { withShortCrc32 } from '../../base/short-crc32.js';
 import { nodeDisk } from './node-disk.js';
 
 /** Node fires a timer at once when its delay does not fit into 31 bits. */
@@ -46,5 +47,5 @@ export const nodeEnvironmentParts: Pick<Environment, 'clock' | 'random' | 'disk'
   clock: nodeClock,
   random: nodeRandom,
   disk: nodeDisk,
-  crc32: (bytes, seed) => crc32(bytes, seed),
+  crc32: withShortCrc32(crc32),
 };
