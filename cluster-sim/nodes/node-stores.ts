@@ -21,12 +21,13 @@ export class NodeStores implements OrderedStoreProvider {
       // Whoever deleted the directory deleted the database.
       this.#provider.remove(directory);
       await this.#disk.makeDirectory(directory);
-      let parent = directory;
-      do {
-        parent = parent.slice(0, parent.lastIndexOf('/')) || '/';
-        await this.#disk.syncDirectory(parent);
-      } while (parent !== '/');
     }
+    // As the real one does, also of a directory that was there: whoever made it may have died before it synced the name.
+    let parent = directory;
+    do {
+      parent = parent.slice(0, parent.lastIndexOf('/')) || '/';
+      await this.#disk.syncDirectory(parent);
+    } while (parent !== '/');
     return mutatedStore(await this.#provider.open(directory, options), this.#mutant);
   }
 }
