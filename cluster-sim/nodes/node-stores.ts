@@ -22,14 +22,13 @@ export class NodeStores implements OrderedStoreProvider {
 
   async open(directory: string, options: OrderedStoreOptions): Promise<OrderedStore> {
     const disk = this.#disk;
-    if (!(await disk.exists(directory))) {
-      await disk.makeDirectory(directory);
-      let parent = directory;
-      do {
-        parent = parent.slice(0, parent.lastIndexOf('/')) || '/';
-        await disk.syncDirectory(parent);
-      } while (parent !== '/');
-    }
+    if (!(await disk.exists(directory))) await disk.makeDirectory(directory);
+    // As the real one does, also of a directory that was there: whoever made it may have died before it synced the name.
+    let parent = directory;
+    do {
+      parent = parent.slice(0, parent.lastIndexOf('/')) || '/';
+      await disk.syncDirectory(parent);
+    } while (parent !== '/');
     let name = await databaseIn(disk, directory);
     if (name === undefined) {
       name = this.#provider.unusedName(directory);

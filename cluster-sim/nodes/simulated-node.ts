@@ -225,8 +225,8 @@ export class SimulatedNode {
     const disk = mutatedDisk(this.disk.mount(), mutant);
     const logs = new Map<number, PartitionLog>();
     for (const path of [directory, `${directory}/wal`, `${directory}/partitions`]) {
-      if (await disk.exists(path)) continue;
-      await disk.makeDirectory(path);
+      if (!(await disk.exists(path))) await disk.makeDirectory(path);
+      // Also one that was there: see src/server/data-directory.ts.
       await disk.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '/');
     }
     const environment: Environment = {

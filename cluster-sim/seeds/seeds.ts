@@ -45,4 +45,11 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       'in the simulator: a node with a misdirected write was replaced twice at once, and its first replica stayed a voter (replacement.ts)',
   },
+  {
+    seed: 58,
+    profile: 'swarm',
+    durationMs: 600_000,
+    found:
+      'a process died between making the directory of a store and syncing its name; later ones never synced it, and a power loss took the store (leveldb-store.ts)',
+  },
 ];

@@ -93,10 +93,10 @@ export async function openDataDirectory(environment: Parts, options: DataDirecto
 }
 
 async function makeSubdirectories(disk: Disk, path: string): Promise<void> {
-  const missing: string[] = [];
-  for (const name of ['wal', 'partitions']) if (!(await disk.exists(`${path}/${name}`))) missing.push(name);
-  if (missing.length === 0) return;
-  for (const name of missing) await disk.makeDirectory(`${path}/${name}`);
+  for (const name of ['wal', 'partitions']) {
+    if (!(await disk.exists(`${path}/${name}`))) await disk.makeDirectory(`${path}/${name}`);
+  }
+  // Also when they are there: a process that made them may have ended before it synced their names.
   await disk.syncDirectory(path);
 }
 

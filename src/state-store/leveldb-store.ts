@@ -45,7 +45,8 @@ export class LevelDbProvider implements OrderedStoreProvider {
     const close = (): void => void openDirectories.delete(directory);
     try {
       await this.#disk.removeTree(stagingOf(directory));
-      if (!(await this.#disk.exists(directory))) await createDurably(this.#disk, directory, options);
+      if (!(await this.#disk.exists(directory))) await create(this.#disk, directory, options);
+      await syncName(this.#disk, directory);
       await deleteLogs(this.#disk, directory);
       return new LevelDbStore(this.#disk, await openDatabase(directory, options, false), directory, close);
     } catch (error) {
@@ -63,7 +64,7 @@ const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) 
  * be refused as damaged, after power loss. Its first flush writes and syncs a manifest of its own. So the database is
  * made beside its place, flushed, and renamed: at its place there is either no database or a whole one.
  */
-async function createDurably(disk: Disk, path: string, options: OrderedStoreOptions): Promise<void> {
+async function create(disk: Disk, path: string, options: OrderedStoreOptions): Promise<void> {
   const staging = stagingOf(path);
   await makeDirectoryDurably(disk, parentOf(path));
   const store = new LevelDbStore(disk, await openDatabase(staging, options, true), staging, () => {});
@@ -73,7 +74,15 @@ async function createDurably(disk: Disk, path: string, options: OrderedStoreOpti
     await store.close();
   }
   await disk.rename(staging, path);
+}
+
+/**
+ * Also of a database that was there: a process that made it, or its directory, may have ended before it synced the name.
+ * A power loss would then take the name, and with it everything that has been flushed into the database since.
+ */
+async function syncName(disk: Disk, path: string): Promise<void> {
   await disk.syncDirectory(parentOf(path));
+  await disk.syncDirectory(parentOf(parentOf(path)));
 }
 
 /** Makes a directory and what is missing above it; the entry of each is synced in its parent. */

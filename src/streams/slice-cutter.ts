@@ -67,11 +67,7 @@ export class SliceCutter {
    * page, or when not one record fits. Into an empty page (`bytesLeft` is `bytesMax`) goes at least one record.
    * A promise only when there is something to decompress: a page has many batches, and most of them have nothing.
    */
-  cut(
-    batch: LoadedBatch,
-    window: Window,
-    budget: PageBudget,
-  ): PageSlice | undefined | Promise<PageSlice | undefined> {
+  cut(batch: LoadedBatch, window: Window, budget: PageBudget): PageSlice | undefined | Promise<PageSlice | undefined> {
     const { bytesLeft, bytesMax } = budget;
     if (this.staysCompressed(batch)) {
       const bytes = sliceOverheadBytes(batch) + batch.records.payload.length;
