@@ -11,6 +11,7 @@ const tlsOf = (owner: 'cluster' | 'stranger'): LinkTls => ({
   certificate: file(`${owner}-node.pem`),
   key: file(`${owner}-node.key`),
   certificateAuthority: file(`${owner}-ca.pem`),
+  namesOf: () => ['127.0.0.1'],
 });
 const cluster = tlsOf('cluster');
 const stranger = tlsOf('stranger');

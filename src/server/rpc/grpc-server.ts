@@ -1,10 +1,11 @@
 /** The gRPC server of a node: services, health, reflection. */
-import { Server, ServerCredentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
+import { Server, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { formatAddress, listenError } from '../listen.js';
-import { clusterService, reflectedDefinition, streamService } from './definitions.js';
-import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { clusterService, streamService } from './definitions.js';
+import { guardedReflection } from './reflection.js';
+import type { ServerCredentials, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { CallGate } from '../security/gate.js';
 
 export interface GrpcServerParts {
   readonly host: string;
@@ -14,6 +15,9 @@ export interface GrpcServerParts {
   readonly maxConcurrentStreams: number;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly credentials: ServerCredentials;
+  /** Lets callers of reflection in. */
+  readonly gate: CallGate;
   readonly streamMethods: UntypedServiceImplementation;
   readonly clusterMethods: UntypedServiceImplementation;
 }
@@ -42,7 +46,7 @@ export class GrpcServer {
       Object.fromEntries(healthServices.map((service) => [service, 'NOT_SERVING' as const])),
     );
     this.#health.addToServer(this.#server);
-    new ReflectionService(reflectedDefinition).addToServer(this.#server);
+    guardedReflection(parts.gate, this.#server);
   }
 
   /**
@@ -55,7 +59,7 @@ export class GrpcServer {
     // What fails is told through callbacks; grpc-js would print it on standard error besides.
     setLogVerbosity(logVerbosity.NONE);
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(address, this.#parts.credentials, (error, port) => {
         if (error) reject(listenError(error, address, 'port'));
         else resolve(port);
       });
