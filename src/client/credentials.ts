@@ -105,13 +105,13 @@ export class Credentials {
   }
 
   #take(token: string | undefined): void {
-    this.#tokenReadMs = this.#nowMs();
-    this.#token = token;
-    this.#metadata = new Metadata();
-    if (token === undefined) return;
-    if (!/^[\x21-\x7e]{1,4096}$/.test(token))
+    const metadata = new Metadata();
+    if (token !== undefined && !/^[\x21-\x7e]{1,4096}$/.test(token))
       throw invalid('the token is not 1 to 4096 printable ASCII characters without spaces');
-    this.#metadata.set('authorization', `Bearer ${token}`);
+    if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+    this.#token = token;
+    this.#metadata = metadata;
+    this.#tokenReadMs = this.#nowMs();
   }
 
   #readChannelCredentials(): ChannelCredentials {

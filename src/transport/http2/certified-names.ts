@@ -6,7 +6,13 @@ import type { LinkTls } from '../types.js';
 /** Whether a certificate is one for a host name or IP address (RFC 6125: alternative names only, never the subject). */
 export function isCertifiedFor(certificate: X509Certificate, host: string): boolean {
   const bare = host.replace(/^\[(.*)\]$/, '$1');
-  return certificate.checkHost(bare, { subject: 'never' }) !== undefined || certificate.checkIP(bare) !== undefined;
+  try {
+    const isIp = /^\d+(\.\d+){3}$/.test(bare) || bare.includes(':');
+    return (isIp ? certificate.checkIP(bare) : certificate.checkHost(bare, { subject: 'never' })) !== undefined;
+  } catch {
+    // It is neither an IP address nor a host name, and so no certificate is for it.
+    return false;
+  }
 }
 
 /**
