@@ -123,18 +123,17 @@ export class RawClient {
       );
       return { messages, write: () => {}, end: () => {}, cancel: () => call.cancel(), until, ended };
     }
-    const call = requestStream
+    const sending = requestStream
       ? this.#client.makeBidiStreamRequest(methodPath, requestSerialize, responseDeserialize, metadata)
-      : this.#client.makeServerStreamRequest(methodPath, requestSerialize, responseDeserialize, request, metadata);
+      : undefined;
+    const call =
+      sending ??
+      this.#client.makeServerStreamRequest(methodPath, requestSerialize, responseDeserialize, request, metadata);
     call.on('data', take);
     call.on('error', (error: ServiceError) => finish(error));
     call.on('end', () => setImmediate(() => finish(undefined)));
-    const write = (message: object): void => {
-      if ('write' in call) call.write(message);
-    };
-    const end = (): void => {
-      if ('write' in call) call.end();
-    };
+    const write = (message: object): void => void sending?.write(message);
+    const end = (): void => void sending?.end();
     if (requestStream) write(request);
     return { messages, write, end, cancel: () => call.cancel(), until, ended };
   }
