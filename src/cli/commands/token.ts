@@ -2,6 +2,8 @@
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import type * as tokenTable from '../../server/security/token-table.js';
+import type * as tokensFile from '../../server/security/tokens-file.js';
 import type { TokenEntry } from '../../server/security/tokens-file.js';
 import type { StreamRight } from '../../server/security/rights.js';
 import { makeContext, toJsonLine } from '../context.js';
@@ -13,8 +15,8 @@ import { parseDuration } from '../time.js';
 
 // Loaded late: a help text needs no server.
 const loadServer = async (): Promise<{
-  readonly file: typeof import('../../server/security/tokens-file.js');
-  readonly table: typeof import('../../server/security/token-table.js');
+  readonly file: typeof tokensFile;
+  readonly table: typeof tokenTable;
 }> => ({
   file: await import('../../server/security/tokens-file.js'),
   table: await import('../../server/security/token-table.js'),

@@ -1,9 +1,10 @@
 /** The gRPC server of a node: services, health, reflection. */
 import { Server, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { formatAddress, listenError } from '../listen.js';
-import { clusterService, streamService } from './definitions.js';
-import { guardedReflection } from './reflection.js';
+import { clusterService, reflectedDefinition, streamService } from './definitions.js';
+import { turnAwayStrangers } from './strangers.js';
 import type { ServerCredentials, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { CallGate } from '../security/gate.js';
 
@@ -16,7 +17,6 @@ export interface GrpcServerParts {
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
   readonly credentials: ServerCredentials;
-  /** Lets callers of reflection in. */
   readonly gate: CallGate;
   readonly streamMethods: UntypedServiceImplementation;
   readonly clusterMethods: UntypedServiceImplementation;
@@ -39,6 +39,7 @@ export class GrpcServer {
       'grpc.keepalive_timeout_ms': parts.keepaliveTimeoutMs,
       // It would count and trace every call and message.
       'grpc.enable_channelz': 0,
+      ...(parts.gate.isOpen ? {} : { interceptors: [turnAwayStrangers(parts.gate)] }),
     });
     this.#server.addService(streamService as unknown as ServiceDefinition, parts.streamMethods);
     this.#server.addService(clusterService as unknown as ServiceDefinition, parts.clusterMethods);
@@ -46,7 +47,7 @@ export class GrpcServer {
       Object.fromEntries(healthServices.map((service) => [service, 'NOT_SERVING' as const])),
     );
     this.#health.addToServer(this.#server);
-    guardedReflection(parts.gate, this.#server);
+    new ReflectionService(reflectedDefinition).addToServer(this.#server);
   }
 
   /**

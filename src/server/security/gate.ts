@@ -23,6 +23,10 @@ export interface Caller {
 }
 
 export interface CallGate {
+  /** Tokens are off. */
+  readonly isOpen: boolean;
+  /** Why whoever shows this is not let in at all; undefined when they are. */
+  refusalOf(method: string, authorization: string | undefined): LogboomError | undefined;
   /**
    * @param authorization the header of that name
    * @param end ends the call with an error, when its token is withdrawn, expires, or loses a right that it was let in by
@@ -40,7 +44,7 @@ const anyone: Caller = {
 };
 
 /** Tokens are off: everybody may do everything. */
-export const openGate: CallGate = { enter: () => anyone };
+export const openGate: CallGate = { isOpen: true, refusalOf: () => undefined, enter: () => anyone };
 
 /** A refusal of the same reason is logged at most this often. */
 const logIntervalMs = 10_000;
@@ -50,6 +54,7 @@ const rememberedStreamsMax = 1000;
 const shownNameMax = 300;
 
 export class TokenGate implements CallGate {
+  readonly isOpen = false;
   readonly #environment: Pick<Environment, 'clock' | 'logger'>;
   readonly #refused: Counter;
   readonly #tokens: Gauge;
@@ -69,12 +74,9 @@ export class TokenGate implements CallGate {
   }
 
   enter(method: string, authorization: string | undefined, end: (error: LogboomError) => void): Caller {
-    const token = bearerOf(authorization);
-    if (token === undefined) throw this.#refuse(tokenMissing(authorization), method);
-    const digest = digestOf(token);
-    const entry = this.#table.findDigest(digest);
-    if (entry === undefined) throw this.#refuse(tokenInvalid(), method);
-    if (this.#hasExpired(entry)) throw this.#refuse(tokenExpired(entry), method);
+    const found = this.#find(authorization);
+    if ('refusal' in found) throw this.#refuse(found.refusal, method);
+    const { digest, entry } = found;
     const caller = new TokenCaller(digest, entry, {
       end,
       refuse: (error) => this.#refuse(error, method),
@@ -82,6 +84,22 @@ export class TokenGate implements CallGate {
     });
     this.#callers.add(caller);
     return caller;
+  }
+
+  refusalOf(method: string, authorization: string | undefined): LogboomError | undefined {
+    const found = this.#find(authorization);
+    return 'refusal' in found ? this.#refuse(found.refusal, method) : undefined;
+  }
+
+  #find(
+    authorization: string | undefined,
+  ): { readonly digest: Buffer; readonly entry: TokenEntry } | { readonly refusal: LogboomError } {
+    const token = bearerOf(authorization);
+    if (token === undefined) return { refusal: tokenMissing(authorization) };
+    const digest = digestOf(token);
+    const entry = this.#table.findDigest(digest);
+    if (entry === undefined) return { refusal: tokenInvalid() };
+    return this.#hasExpired(entry) ? { refusal: tokenExpired(entry) } : { digest, entry };
   }
 
   /** Another tokens file is in force: calls under way that it does not allow any more end at once. */

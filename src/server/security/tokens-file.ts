@@ -165,16 +165,22 @@ export function formatTokenEntry(entry: TokenEntry): string {
     .concat('\n');
 }
 
-/** The file with one entry more; comments and everything else stay. `text` is empty for a new file. */
+/**
+ * The file with one entry more; comments and everything else stay. `text` is empty for a new file.
+ *
+ * @throws LogboomError CONFIGURATION_INVALID also for an entry that is none, or does not fit to what is there
+ */
 export function withTokenEntry(path: string, text: string, entry: TokenEntry): string {
-  if (text.trim() === '') return `version: 1\ntokens:\n${formatTokenEntry(entry)}`;
+  const changed = text.trim() === '' ? `version: 1\ntokens:\n${formatTokenEntry(entry)}` : addedTo(path, text, entry);
+  parseTokensFile(path, changed);
+  return changed;
+}
+
+function addedTo(path: string, text: string, entry: TokenEntry): string {
   parseTokensFile(path, text);
   const document = parseDocument(text, { schema: 'failsafe' });
   document.addIn(['tokens'], document.createNode(plainEntry(entry)));
-  const changed = document.toString({ lineWidth: 0 });
-  // What was added must fit to what is there: another name, another digest.
-  parseTokensFile(path, changed);
-  return changed;
+  return document.toString({ lineWidth: 0 });
 }
 
 function plainEntry({ name, sha256, expiresUnixMs, grants, cluster }: TokenEntry): object {

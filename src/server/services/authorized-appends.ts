@@ -56,6 +56,8 @@ class AuthorizedAppends implements SessionAppends {
       this.#lastName = name.slice();
       return this.#lastStream;
     } catch (error) {
+      // A TypeError is that of the decoder, for what is no UTF-8.
+      if (!(error instanceof ProtobufError) && !(error instanceof TypeError)) throw error;
       throw new LogboomError('INVALID_ARGUMENT', 'the bytes are no AppendRequest that names a stream', {
         cause: error,
       });

@@ -1,6 +1,7 @@
 /** What each method requires, on a real server: a method that is not in the tables here fails. */
+import { connect } from 'node:http2';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { streamNameOf } from '../../../src/server/forwarding/stream-name.js';
 import { methodRequirements } from '../../../src/server/security/rights.js';
 import type { MethodName } from '../../../src/server/security/rights.js';
@@ -214,6 +215,36 @@ test('health is open, reflection needs a valid token', async () => {
     expect(await reasonWith('nothing')).toBe('OK');
     client.close();
   }
+});
+
+test('of what a stranger sends, nothing is read', async () => {
+  const node = await startSecuredNode(tokens);
+  const session = connect(`http://${node.node.addresses.grpc}`);
+  onTestFinished(() => session.destroy());
+  session.on('error', () => {});
+  const outcomeOf = (
+    headers: Record<string, string>,
+  ): Promise<{ readonly status: unknown; readonly isTaken: boolean }> =>
+    new Promise((resolve) => {
+      const path = '/logboom.v1.StreamService/Append';
+      const call = session.request(
+        { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers },
+        { endStream: false },
+      );
+      let status: unknown;
+      call.on('response', (answer) => (status = answer['grpc-status']));
+      // Of a message of a megabyte all but the last byte: who is let in is waited for.
+      const part = Buffer.alloc(1_000_000);
+      part.writeUInt32BE(1_000_000, 1);
+      call.write(part);
+      setTimeout(() => {
+        resolve({ status, isTaken: status === undefined });
+        call.close();
+      }, 500);
+    });
+  expect(await outcomeOf({})).toEqual({ status: '16', isTaken: false });
+  expect(await outcomeOf({ authorization: 'Bearer forged' })).toEqual({ status: '16', isTaken: false });
+  expect(await outcomeOf({ authorization: 'Bearer append' })).toEqual({ status: undefined, isTaken: true });
 });
 
 describe('the stream that is checked is the stream that is used', () => {
