@@ -57,7 +57,8 @@ const hints: Readonly<Record<string, string>> = {
   TOKEN_EXPIRED: 'Ask for a new token; `logboom token create` makes one.',
   PERMISSION_DENIED: 'Use another token, or add the right to this one in the tokens file of every node.',
   DEADLINE_EXCEEDED: 'The server is slow or stuck: see `logboom status`, or allow more with --deadline.',
-  UNREACHABLE: 'Start a node with `logboom dev`, or name another one with --address HOST:PORT or LOGBOOM_ADDRESS.',
+  UNREACHABLE:
+    'Start a node with `logboom dev`, or name another one with --address HOST:PORT or LOGBOOM_ADDRESS. With TLS: --tls-ca.',
   CERTIFICATE:
     'See docs/security.md: --tls-ca FILE, and the name in the certificate; a server without TLS needs no --tls.',
   CONNECTION_LOST: 'The server went away. Run the command again; an append with --producer continues where it was.',

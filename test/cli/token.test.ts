@@ -145,7 +145,7 @@ test('commands talk to a secured node with --tls-ca and a token of a file or of 
   // Who may append and not create appends to what is there.
   const append = (stream: string): ReturnType<typeof runHere> =>
     run(['append', stream, ...tls, '--token-file', tokenFile], {}, 'one\ntwo\n');
-  expect((await append('web')).errors).toContain('STREAM_NOT_FOUND');
+  expect((await append('web')).errors).toContain('does not have the right admin on stream web');
   expect(await run(['stream', 'create', 'web', ...tls], { LOGBOOM_TOKEN: owner })).toMatchObject({ code: 0 });
   expect((await append('web')).text).toContain('appended 2 records');
   expect((await append('app')).errors).toContain('PERMISSION_DENIED');

@@ -69,7 +69,7 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
   let failed = false;
   try {
     await withClient(options, async (client) => {
-      if (options.create) await createIfAllowed(client, stream);
+      if (options.create) await createIfMissing(client, stream);
       if (options.progress && options.output === 'text') progress.start();
       const { producer: producerId, fencingToken, codec, follow = false } = options;
       const together = follow && producerId === undefined;
@@ -100,12 +100,13 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
   if (io.interrupted.aborted && !options.follow) throw interruption(options.producer);
 }
 
-/** A token that may append need not be one that may create: then the stream must be there, and the append says if it is not. */
-async function createIfAllowed(client: LogboomClient, stream: string): Promise<void> {
+/** Asked first: a token that may append to what is there need not be one that may create. */
+async function createIfMissing(client: LogboomClient, stream: string): Promise<void> {
   try {
-    await client.streams.create(stream, { ifNotExists: true });
+    await client.streams.get(stream);
   } catch (error) {
-    if (!isLogboomError(error, 'PERMISSION_DENIED')) throw error;
+    if (!isLogboomError(error, 'STREAM_NOT_FOUND')) throw error;
+    await client.streams.create(stream, { ifNotExists: true });
   }
 }
 

@@ -12,12 +12,13 @@ const openService = '/grpc.health.v1.Health/';
 export function turnAwayStrangers(gate: CallGate): ServerInterceptor {
   const intercept = ({ path }: { readonly path: string }, call: ServerCall): ServerCall => {
     if (path.startsWith(openService)) return call;
+    const method = path.slice(path.lastIndexOf('/') + 1);
     const start = call.start.bind(call);
     // In place of the call's own, and not a call around it, which every message of a session would pass through.
     call.start = (listener): void =>
       start({
         onReceiveMetadata: (metadata) => {
-          const refusal = gate.refusalOf(path, metadata.get('authorization')[0]?.toString());
+          const refusal = gate.refusalOf(method, metadata.get('authorization')[0]?.toString());
           if (refusal === undefined) listener.onReceiveMetadata(metadata);
           else call.sendStatus(toServiceError(refusal));
         },

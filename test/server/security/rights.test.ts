@@ -2,17 +2,19 @@
 import { connect } from 'node:http2';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { LogboomError } from '../../../src/base/errors.js';
 import { streamNameOf } from '../../../src/server/forwarding/stream-name.js';
+import { openGate } from '../../../src/server/security/gate.js';
 import { methodRequirements } from '../../../src/server/security/rights.js';
 import type { MethodName } from '../../../src/server/security/rights.js';
+import { authorizedAppends } from '../../../src/server/services/authorized-appends.js';
 import {
   decodeAppendRequest,
   decodeGetContextRequest,
   decodeReadRequest,
   decodeTailRequest,
 } from '../../../src/server/wire/requests.js';
-import { reflectionClient } from '../support/standard-clients.js';
-import { healthClient } from '../support/standard-clients.js';
+import { healthClient, reflectionClient } from '../support/standard-clients.js';
 import { authorizationOf, protoMethods, RawClient, reasonOfError, startSecuredNode } from '../support/secured-node.js';
 import type { TestToken, TestTokens } from '../support/secured-node.js';
 import { batchOf } from '../support/test-node.js';
@@ -291,6 +293,39 @@ describe('the stream that is checked is the stream that is used', () => {
       { numRuns: 1000 },
     );
     expect(compared).toBeGreaterThan(100);
+  });
+
+  test('AppendSession, message after message', async () => {
+    let compared = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(bytesOf('Append'), { maxLength: 6 }), async (messages) => {
+        const checked: string[] = [];
+        const used: string[] = [];
+        const caller = { ...openGate.enter('', undefined, () => {}), isUnlimited: false };
+        const appends = authorizedAppends(
+          { ...caller, require: (_, stream) => void checked.push(stream) },
+          {
+            answer: async ({ append }) => Buffer.from(String(used.push(decodeAppendRequest(append).stream))),
+            close: () => {},
+          },
+          (error) => error as LogboomError,
+        );
+        for (const append of messages) {
+          const request = { message: append, requestId: Uint8Array.of(0), append };
+          const turn = { previous: Promise.resolve(), done: () => {} };
+          // What cannot be decoded is refused by whoever carries it out, if not before.
+          await appends.answer(request, new AbortController().signal, turn).catch(() => used.push('refused'));
+        }
+        expect(checked).toHaveLength(used.length);
+        for (const [index, stream] of used.entries()) {
+          if (stream === 'refused') continue;
+          compared++;
+          expect(checked[index]).toBe(stream);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+    expect(compared).toBeGreaterThan(1000);
   });
 
   test.each(cold)('%s', async (method) => {
