@@ -31,6 +31,9 @@ if (!require('node:fs').existsSync(main)) {
 
 process.setSourceMapsEnabled(true);
 
+// Words for developers: grpc-js names the host in the TLS handshake also where it is an IP address (DEP0123).
+process.noDeprecation = true;
+
 import(require('node:url').pathToFileURL(main).href).catch(function (error) {
   console.error(error);
   process.exit(1);

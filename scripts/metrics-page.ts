@@ -26,6 +26,7 @@ const components: readonly (readonly [prefix: string, title: string])[] = [
   ['logboom_wal_', 'Write-ahead log'],
   ['logboom_state_store_', 'State stores'],
   ['logboom_disk_', 'Disk'],
+  ['logboom_security_', 'Security'],
   ['logboom_', 'Process'],
 ];
 

@@ -14,6 +14,7 @@ export const GrpcStatus = {
   internal: 13,
   unavailable: 14,
   dataLoss: 15,
+  unauthenticated: 16,
 } as const;
 export type GrpcStatus = (typeof GrpcStatus)[keyof typeof GrpcStatus];
 
@@ -399,6 +400,31 @@ export const errorRegistry = {
     retryable: true,
     explanation:
       'Bytes between two nodes were damaged on their way, or do not come from a node; the link starts again.',
+  },
+  TOKEN_MISSING: {
+    status: GrpcStatus.unauthenticated,
+    retryable: false,
+    explanation: 'The node admits calls with a token only, and the call carries none.',
+  },
+  TOKEN_INVALID: {
+    status: GrpcStatus.unauthenticated,
+    retryable: false,
+    explanation: 'The node does not know the token of the call: it is misspelt, was never given out, or was withdrawn.',
+  },
+  TOKEN_EXPIRED: {
+    status: GrpcStatus.unauthenticated,
+    retryable: false,
+    explanation: 'The token of the call was valid until the time that the error names.',
+  },
+  PERMISSION_DENIED: {
+    status: GrpcStatus.permissionDenied,
+    retryable: false,
+    explanation: 'The token of the call does not have the right that the error names, on the stream or the cluster.',
+  },
+  NODE_CERTIFICATE_MISMATCH: {
+    status: GrpcStatus.permissionDenied,
+    retryable: false,
+    explanation: 'The certificate that the other side of a link showed is not one of the node that it claims to be.',
   },
   MESSAGE_TOO_LARGE: {
     status: GrpcStatus.invalidArgument,

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import type { ClientOptions, LogboomClient } from '../client/index.js';
+import type { ClientOptions, CredentialOptions, LogboomClient } from '../client/index.js';
 import { makePalette } from './format.js';
 import type { Palette } from './format.js';
 import { UsageError } from './failure.js';
@@ -15,6 +15,15 @@ export interface CommonOptions {
   readonly address: string;
   readonly output: OutputFormat;
   readonly deadline: number;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsServerName?: string;
+  readonly tokenFile?: string;
+  readonly allowPlaintextToken?: boolean;
+  /** Of LOGBOOM_TOKEN: no flag has it, because command lines are seen by everybody on a machine. */
+  readonly token?: string;
 }
 
 /** What a command works with. */
@@ -31,7 +40,7 @@ export interface CommandContext {
   note(text: string): void;
 }
 
-/** Adds `--address`, `--output` and `--deadline`. */
+/** Adds `--address`, `--output`, `--deadline`, and how to reach a server that is secured. */
 export function withCommonOptions(command: Command, io: CommandIo, formats: readonly OutputFormat[]): Command {
   const address = new Option(
     '--address <host:port,...>',
@@ -44,7 +53,40 @@ export function withCommonOptions(command: Command, io: CommandIo, formats: read
   const deadline = new Option('--deadline <duration>', 'time for a call to the server')
     .argParser(durationArgument)
     .default(10_000, '10s');
-  return command.addOption(address).addOption(output).addOption(deadline);
+  return withCredentialOptions(command.addOption(address).addOption(output).addOption(deadline), io);
+}
+
+function withCredentialOptions(command: Command, { env }: CommandIo): Command {
+  const fromVariable = (flags: string, description: string, variable: string): Option => {
+    const option = new Option(flags, `${description}; also ${variable}`);
+    return env[variable] ? option.default(env[variable], variable) : option;
+  };
+  const token = env['LOGBOOM_TOKEN'] || undefined;
+  if (token !== undefined) command.setOptionValueWithSource('token', token, 'env');
+  const tokenFile = '--token-file <file>';
+  const aboutTokenFile = 'file that holds the token; or LOGBOOM_TOKEN';
+  return command
+    .option('--tls', 'encrypt; the server’s certificate is of an authority that Node.js knows')
+    .addOption(fromVariable('--tls-ca <file>', 'encrypt; authorities of the server’s certificate', 'LOGBOOM_TLS_CA'))
+    .addOption(fromVariable('--tls-cert <file>', 'certificate to show, with --tls-key', 'LOGBOOM_TLS_CERT'))
+    .addOption(fromVariable('--tls-key <file>', 'its private key', 'LOGBOOM_TLS_KEY'))
+    .option('--tls-server-name <name>', 'name in the server’s certificate, where it is not the host of --address')
+    .addOption(
+      token === undefined
+        ? fromVariable(tokenFile, aboutTokenFile, 'LOGBOOM_TOKEN_FILE')
+        : new Option(tokenFile, aboutTokenFile),
+    )
+    .option('--allow-plaintext-token', 'send the token unencrypted to other machines');
+}
+
+/** The same as options of a client. */
+function credentialOptions(options: CommonOptions): CredentialOptions {
+  const { tls, tlsCa: caFile, tlsCert: certFile, tlsKey: keyFile, tlsServerName: serverName } = options;
+  const isTls = tls === true || [caFile, certFile, keyFile, serverName].some((option) => option !== undefined);
+  const { token, tokenFile, allowPlaintextToken } = options;
+  // A flag wins over a variable.
+  const shown = tokenFile === undefined ? { token } : { tokenFile };
+  return { ...shown, allowPlaintextToken, tls: isTls && { caFile, certFile, keyFile, serverName } };
 }
 
 export function makeContext(io: CommandIo, format: OutputFormat): CommandContext {
@@ -77,13 +119,14 @@ export async function withClient<Result>(
       return new LogboomClient({
         address: options.address,
         deadlineMs: options.deadline,
+        ...credentialOptions(options),
         // Somebody is waiting: a server that is not there is told after a moment.
         retry: { attemptsMax: 4 },
         ...more,
       });
     } catch (error) {
       if (isLogboomError(error, 'INVALID_ARGUMENT'))
-        throw new UsageError(`--address, LOGBOOM_ADDRESS: ${error.message}`);
+        throw new UsageError('address' in error.facts ? `--address, LOGBOOM_ADDRESS: ${error.message}` : error.message);
       throw error;
     }
   };

@@ -52,8 +52,15 @@ const hints: Readonly<Record<string, string>> = {
   DATA_CORRUPT: 'Run `logboom partition verify` to see what is damaged, and see the server’s log.',
   PARTITION_STOPPED: 'See `logboom status` and the server’s log for the fault.',
   PARTITION_NOT_FOUND: 'See `logboom partition list`.',
+  TOKEN_MISSING: 'Give a token with --token-file FILE or LOGBOOM_TOKEN; `logboom token create` makes one.',
+  TOKEN_INVALID: 'Is it the right token, and does the tokens file of every node have it? See docs/security.md.',
+  TOKEN_EXPIRED: 'Ask for a new token; `logboom token create` makes one.',
+  PERMISSION_DENIED: 'Use another token, or add the right to this one in the tokens file of every node.',
   DEADLINE_EXCEEDED: 'The server is slow or stuck: see `logboom status`, or allow more with --deadline.',
-  UNREACHABLE: 'Start a node with `logboom dev`, or name another one with --address HOST:PORT or LOGBOOM_ADDRESS.',
+  UNREACHABLE:
+    'Start a node with `logboom dev`, or name another one with --address HOST:PORT or LOGBOOM_ADDRESS. With TLS: --tls-ca.',
+  CERTIFICATE:
+    'See docs/security.md: --tls-ca FILE, and the name in the certificate; a server without TLS needs no --tls.',
   CONNECTION_LOST: 'The server went away. Run the command again; an append with --producer continues where it was.',
   PROTOCOL: 'Is that address a Logboom gRPC port? The HTTP port is one higher.',
   REFUSED: 'Is that address a Logboom gRPC port? The HTTP port is one higher.',
@@ -78,7 +85,8 @@ export function describeFailure(error: unknown): Failure {
     return { reason: error.reason, message: error.message, facts: error.facts, hint: hints[error.reason] };
   if (isClientError(error)) {
     // The words of HTTP/2 for a peer that speaks something else.
-    const code = /protocol error/i.test(error.message) ? 'PROTOCOL' : error.code;
+    const isTls = /certificate|\bssl|\btls|wrong version number|alert/i.test(error.message);
+    const code = /protocol error/i.test(error.message) ? 'PROTOCOL' : isTls ? 'CERTIFICATE' : error.code;
     return { reason: error.code, message: error.message, facts: {}, hint: hints[code] };
   }
   if (error instanceof UsageError) return { reason: 'USAGE', message: error.message, facts: {}, hint: error.hint };

@@ -10,6 +10,7 @@ import { addReadCommand } from './commands/read.js';
 import { addStatusCommand } from './commands/status.js';
 import { addStreamCommands } from './commands/stream.js';
 import { addTailCommand } from './commands/tail.js';
+import { addTokenCommands } from './commands/token.js';
 import { exitCode, failureJson, failureText, UsageError } from './failure.js';
 import type { CommandIo } from './io.js';
 import { helpHint, usageErrorOf } from './usage.js';
@@ -46,6 +47,7 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
   addStatusCommand(program, io);
   addPartitionCommands(program, io);
   addClusterCommands(program, io);
+  addTokenCommands(program, io);
   for (const command of commandsOf(program)) configure(command, io);
   let chosen = program;
   program.hook('preAction', (_, command) => {

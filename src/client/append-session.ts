@@ -1,13 +1,13 @@
 import { GrpcStatus, isLogboomError, LogboomError } from '../base/errors.js';
 import { ClientError, isClientError, isRetryable } from './errors.js';
-import { method, withAddress } from './connection.js';
+import { method } from './connection.js';
 import type { Connection, Duplex } from './connection.js';
 import { appendSessionResponse } from './messages.js';
 import type { AppendResponseMessage } from './messages.js';
 import { backoffMs } from './retry.js';
 import type { Route } from './routes.js';
 import { SilenceWatch } from './silence-watch.js';
-import { errorOfAppend, errorOfCall } from './status.js';
+import { errorOfAppend } from './status.js';
 
 /** A batch on its way. */
 export interface OutgoingBatch {
@@ -155,7 +155,7 @@ export class AppendSession<Batch extends OutgoingBatch> {
     });
     let failure: Error | undefined;
     call.on('error', (error: Error & { code: number; details: string }) => {
-      failure = withAddress(errorOfCall(error), address);
+      failure = this.#connection.errorOfStream(call, error, address);
       if (call === this.#call) this.#broken(failure);
     });
     call.on('end', () => {

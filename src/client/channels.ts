@@ -1,6 +1,6 @@
 /** gRPC connections by address: made at the first use, and made anew when one has failed for good. */
-import { Client, connectivityState, credentials } from '@grpc/grpc-js';
-import type { ChannelOptions } from '@grpc/grpc-js';
+import { Client, connectivityState } from '@grpc/grpc-js';
+import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
 
 /**
  * A connection attempt of grpc-js has no time limit: when a peer vanishes between accepting it and its first HTTP/2 frame,
@@ -18,10 +18,13 @@ interface Channel {
 export class Channels {
   readonly #channels = new Map<string, Channel>();
   readonly #options: ChannelOptions;
+  readonly #credentials: () => ChannelCredentials;
   readonly #monotonicMs: () => number;
 
-  constructor(options: ChannelOptions, monotonicMs: () => number) {
+  /** @param credentials asked for every connection that is made */
+  constructor(options: ChannelOptions, credentials: () => ChannelCredentials, monotonicMs: () => number) {
     this.#options = options;
+    this.#credentials = credentials;
     this.#monotonicMs = monotonicMs;
   }
 
@@ -29,9 +32,14 @@ export class Channels {
     const known = this.#channels.get(address);
     if (known !== undefined && !this.#isGivenUp(known)) return known.client;
     known?.client.close();
-    const client = new Client(address, credentials.createInsecure(), this.#options);
+    const client = new Client(address, this.#credentials(), this.#options);
     this.#channels.set(address, { client, unconnectedSinceMs: undefined });
     return client;
+  }
+
+  /** The credentials have changed: further calls connect anew, those under way end where they are. */
+  renew(): void {
+    this.close();
   }
 
   close(): void {

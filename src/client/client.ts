@@ -11,6 +11,8 @@ import type { RecordInput } from './batch-buffer.js';
 import { Cluster } from './cluster.js';
 import type { Limits } from './cluster.js';
 import { Connection, method } from './connection.js';
+import { Credentials } from './credentials.js';
+import type { CredentialOptions } from './credentials.js';
 import type { CallOptions } from './connection.js';
 import { getProducerRequest, getProducerResponse } from './messages.js';
 import { readContext, readPage, readPages } from './reader.js';
@@ -23,7 +25,7 @@ import { tailPages } from './tail.js';
 import type { TailOptions, TailPage } from './tail.js';
 import { ZstdCompressor } from './zstd.js';
 
-export interface ClientOptions {
+export interface ClientOptions extends CredentialOptions {
   /**
    * `host:port`, or several with commas between them; by default 127.0.0.1:7400. Any node of the cluster will do; several
    * are for the first call, and for when all nodes that the first one told of have moved.
@@ -103,6 +105,7 @@ export class LogboomClient {
     for (const address of addresses) checkAddress(address);
     this.#connection = new Connection({
       addresses,
+      credentials: new Credentials(options, addresses),
       deadlineMs: options.deadlineMs ?? 10_000,
       retry: { ...defaultRetry, ...options.retry },
       logger: options.logger ?? noLogger,

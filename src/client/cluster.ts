@@ -89,7 +89,7 @@ export class Cluster {
       const onAbort = (): void => call.cancel();
       signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        for await (const bytes of messagesOf(call, address)) {
+        for await (const bytes of messagesOf(this.#connection, call, address)) {
           const progress = messages.verifyPartitionResponse.decode(bytes);
           if (progress.done) return progress;
           onProgress?.(progress);

@@ -1,8 +1,8 @@
-import { Metadata } from '@grpc/grpc-js';
-import type { Client, ClientDuplexStream, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import type { Client, ClientDuplexStream, ClientReadableStream, Metadata, ServiceError } from '@grpc/grpc-js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { Logger } from '../base/ports/logger.js';
 import { Channels } from './channels.js';
+import type { Credentials } from './credentials.js';
 import { ClientError, isClientError, isRetryable } from './errors.js';
 import { abortError, backoffMs, pause } from './retry.js';
 import type { RetryOptions } from './retry.js';
@@ -14,6 +14,7 @@ import type { Route } from './routes.js';
 import type { Message } from './schema.js';
 import { SilenceWatch } from './silence-watch.js';
 import { errorOfCall } from './status.js';
+import type { CallFailure } from './status.js';
 
 /** Bounds of one call; every method of the client takes them. */
 export interface CallOptions {
@@ -25,6 +26,7 @@ export interface CallOptions {
 
 export interface ConnectionOptions {
   readonly addresses: readonly string[];
+  readonly credentials: Credentials;
   readonly deadlineMs: number;
   readonly retry: RetryOptions;
   readonly logger: Logger;
@@ -78,7 +80,6 @@ const channelOptions = {
 const describeMs = 1000;
 
 const passThrough = (bytes: Buffer): Buffer => bytes;
-const noMetadata = new Metadata();
 
 export interface UnaryOptions extends CallOptions {
   readonly idempotent: boolean;
@@ -109,11 +110,19 @@ export class Connection {
   readonly #routes: Routes;
   readonly #refresh: MapRefresh;
   readonly #asking = new Map<string, Promise<void>>();
-  readonly #channels = new Channels(channelOptions, () => performance.now());
+  readonly #channels: Channels;
+  /** Of calls that are streams. */
+  readonly #sentWith = new WeakMap<object, Metadata>();
   #closed = false;
 
   constructor(options: ConnectionOptions) {
     this.options = options;
+    const { credentials } = options;
+    this.#channels = new Channels(
+      { ...channelOptions, ...credentials.channelOptions },
+      () => credentials.channelCredentials(),
+      () => performance.now(),
+    );
     this.#routes = new Routes(options.addresses);
     this.#refresh = new MapRefresh({
       routes: this.#routes,
@@ -163,7 +172,7 @@ export class Connection {
 
   /** What a node said of the cluster. */
   learned(description: ClusterDescription): void {
-    this.#refresh.learned(description);
+    this.#refresh.learned(this.#usable(description));
   }
 
   /** Resolves when the cluster is known, or was asked in vain: for requests that stay where they go first. */
@@ -248,13 +257,25 @@ export class Connection {
 
   /** Opens a bidirectional stream of encoded messages. */
   duplex(path: Method, { address }: Route): Duplex {
-    return this.#channel(address).makeBidiStreamRequest(path, passThrough, passThrough, noMetadata, {});
+    const metadata = this.options.credentials.metadata(address);
+    const call = this.#channel(address).makeBidiStreamRequest(path, passThrough, passThrough, metadata, {});
+    this.#sentWith.set(call, metadata);
+    return call;
   }
 
   /** Opens a stream of encoded responses. */
   serverStream(path: Method, request: Buffer, { address }: Route, deadlineMs?: number): ClientReadableStream<Buffer> {
     const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
-    return this.#channel(address).makeServerStreamRequest(path, passThrough, passThrough, request, noMetadata, options);
+    const metadata = this.options.credentials.metadata(address);
+    const channel = this.#channel(address);
+    const call = channel.makeServerStreamRequest(path, passThrough, passThrough, request, metadata, options);
+    this.#sentWith.set(call, metadata);
+    return call;
+  }
+
+  /** Why a stream ended, as callers see it. */
+  errorOfStream(call: object, failure: CallFailure, address: string): Error {
+    return this.#errorOf(failure, address, this.#sentWith.get(call));
   }
 
   close(): void {
@@ -279,6 +300,27 @@ export class Connection {
     return asking;
   }
 
+  /**
+   * A token that was withdrawn, and has another one in its place by now, is no reason to give up: whoever replaces tokens
+   * puts the new one where clients find it before the old one goes.
+   */
+  #errorOf(failure: CallFailure, address: string, sent: Metadata | undefined): Error {
+    const error = withAddress(errorOfCall(failure), address);
+    const isRefusedToken = isLogboomError(error, 'TOKEN_INVALID') || isLogboomError(error, 'TOKEN_EXPIRED');
+    if (!isRefusedToken || sent === undefined || !this.options.credentials.hasChangedSince(sent)) return error;
+    return new ClientError('CONNECTION_LOST', `the token was replaced meanwhile (${address})`, { cause: error });
+  }
+
+  /** Without addresses to which nothing may be sent from here. */
+  #usable(description: ClusterDescription): ClusterDescription {
+    const { credentials } = this.options;
+    const nodes = description.nodes.map((node) => ({
+      ...node,
+      advertisedAddresses: node.advertisedAddresses.filter((address) => credentials.mayUse(address)),
+    }));
+    return { ...description, nodes };
+  }
+
   #channel(address: string): Client {
     if (this.#closed) throw new ClientError('CLOSED', 'the client is closed');
     return this.#channels.to(address);
@@ -290,7 +332,7 @@ export class Connection {
     const deadlineAtMs = Date.now() + describeMs;
     try {
       const bytes = await this.#unaryOnce(method.describeCluster, request, { address, deadlineAtMs });
-      return describeClusterResponse.decode(bytes);
+      return this.#usable(describeClusterResponse.decode(bytes));
     } catch (error) {
       if (!isLogboomError(error, 'DEADLINE_EXCEEDED')) throw error;
       throw new ClientError('CONNECTION_LOST', `the node does not answer (${address})`, { cause: error });
@@ -310,14 +352,15 @@ export class Connection {
         if (!error) resolve(response as Buffer);
         else if (signal?.aborted) reject(abortError(signal));
         else if (this.#closed) reject(new ClientError('CLOSED', 'the client was closed', { cause: error }));
-        else reject(abandoned ?? withAddress(errorOfCall(error), address));
+        else reject(abandoned ?? this.#errorOf(error, address, metadata));
       };
+      const metadata = this.options.credentials.metadata(address);
       const call = this.#channel(address).makeUnaryRequest(
         path,
         passThrough,
         passThrough,
         request,
-        noMetadata,
+        metadata,
         { deadline: deadlineAtMs },
         finish,
       );
@@ -337,7 +380,7 @@ function moreTelling(previous: Error | undefined, error: Error): Error {
 }
 
 /** Names the address in errors that are about reaching it. */
-export function withAddress(error: Error, address: string): Error {
+function withAddress(error: Error, address: string): Error {
   if (error.message.includes(address)) return error;
   if (isClientError(error, 'UNREACHABLE') || isClientError(error, 'CONNECTION_LOST'))
     return new ClientError(error.code, `${error.message} (${address})`, { cause: error.cause });

@@ -16,6 +16,7 @@ export type {
   VerificationProgress,
 } from './cluster.js';
 export type { CallOptions } from './connection.js';
+export type { CredentialOptions, TlsOptions } from './credentials.js';
 export { ClientError, isClientError } from './errors.js';
 export type { ClientErrorCode } from './errors.js';
 export type { ContextOptions, ContextRecords, Page, ReadOptions, ReadPageOptions, ReadStart } from './reader.js';

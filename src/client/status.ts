@@ -5,7 +5,7 @@ import { errorInfo, retryInfo, rpcStatus } from './messages.js';
 import type { MessageValue } from './schema.js';
 
 /** A failed call as grpc-js reports it (`ServiceError`). */
-interface CallFailure {
+export interface CallFailure {
   readonly code: number;
   readonly details: string;
   readonly metadata?: { get(key: string): (string | Buffer)[] };

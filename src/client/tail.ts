@@ -1,7 +1,7 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { ClientError, isClientError, isRetryable } from './errors.js';
-import { method, withAddress } from './connection.js';
-import type { CallOptions } from './connection.js';
+import { method } from './connection.js';
+import type { CallOptions, Connection } from './connection.js';
 import { getStreamRequest, getStreamResponse, tailRequest, tailResponse } from './messages.js';
 import { unpackBatches } from './records.js';
 import type { BatchRecords, LogRecord } from './records.js';
@@ -10,7 +10,7 @@ import type { ReaderSetup, ReadStart } from './reader.js';
 import { abortError, backoffMs, pause } from './retry.js';
 import type { Route } from './routes.js';
 import { SilenceWatch } from './silence-watch.js';
-import { errorOfCall } from './status.js';
+import type { CallFailure } from './status.js';
 
 export interface TailOptions extends ReadStart, CallOptions {
   /** Bounds each message of the server, as in a read. */
@@ -121,7 +121,7 @@ async function* tailOnce(
   const watch = new SilenceWatch(setup.connection, route, onAbort, silenceMs);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    for await (const bytes of messages(call, route.address)) {
+    for await (const bytes of messages(setup.connection, call, route.address)) {
       watch.heard();
       const response = tailResponse.decode(bytes);
       const batches = await unpackBatches(response.batches, setup.compressor);
@@ -145,18 +145,22 @@ async function* tailOnce(
 }
 
 /** The messages of a call; reads no further ahead than the stream's own small buffer. */
-export async function* messages(call: ClientReadableStream<Buffer>, address: string): AsyncGenerator<Buffer> {
+export async function* messages(
+  connection: Connection,
+  call: ClientReadableStream<Buffer>,
+  address: string,
+): AsyncGenerator<Buffer> {
   try {
     for await (const bytes of call) yield bytes as Buffer;
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    throw withAddress(errorOfCall(error), address);
+    throw connection.errorOfStream(call, error, address);
   } finally {
     // The consumer may stop early: a late status must not become an unhandled error.
     call.on('error', () => {});
   }
 }
 
-function isServiceError(error: unknown): error is Parameters<typeof errorOfCall>[0] {
+function isServiceError(error: unknown): error is Error & CallFailure {
   return error instanceof Error && !isClientError(error) && 'code' in error && 'details' in error;
 }

@@ -24,7 +24,7 @@ export function listenError(error: unknown, address: string, setting: 'port' | '
   }
   return new LogboomError(
     'CONFIGURATION_INVALID',
-    `cannot listen on ${address}: ${detail}; change host or ${setting}`,
+    `cannot listen on ${address}: ${detail}; change ${setting === 'port' ? 'host' : 'httpHost'} or ${setting}`,
     {
       facts,
       cause: error,

@@ -24,6 +24,7 @@ import { formatAddress } from './listen.js';
 import { initialSlotPartitions, partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
 import { ReplayReporter } from './replay-reporter.js';
 import { asStreamsReplica } from './replicas.js';
+import { NodeSecurity } from './security/node-security.js';
 import { NodeServices } from './services/index.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Logger } from '../base/ports/logger.js';
@@ -115,6 +116,7 @@ class Node implements RunningNode {
   readonly #stops: (() => Promise<void> | void)[] = [];
   readonly #drain = new AbortController();
   readonly #startedUnixMs: number;
+  #security: NodeSecurity | undefined;
   #directory: DataDirectory | undefined;
   #member: ClusterMember | undefined;
   #manager: NodeManager | undefined;
@@ -167,6 +169,11 @@ class Node implements RunningNode {
       () => this.#metrics.close(),
       () => this.#compressor.stop(),
     );
+    // First: a certificate that cannot be used is told before anything is made.
+    const security = await NodeSecurity.open(this.#environment, this.#configuration);
+    this.#security = security;
+    security.run();
+    this.#stops.push(() => security.stop());
     const directory = await this.#openDirectory();
     const services =
       directory.identity.membership === 'member' ? await this.#openMember(directory) : await this.#openAlone();
@@ -246,6 +253,7 @@ class Node implements RunningNode {
       environment: this.#environment,
       configuration: this.#configuration,
       directory,
+      security: this.#opened(this.#security),
       name: this.name,
       version,
       advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, port)],
@@ -287,6 +295,7 @@ class Node implements RunningNode {
       drain: this.#drain.signal,
       nodeFacts: () => this.#facts(),
       cluster: this.#member?.around,
+      security: this.#opened(this.#security),
     });
     this.#services = services;
     const setDiskFull: AppendAdmission['setDiskFull'] = (state) => {
@@ -310,7 +319,7 @@ class Node implements RunningNode {
   }
 
   async #listen(services: NodeServices): Promise<void> {
-    const { host, port, httpPort, advertisedAddresses } = this.#configuration;
+    const { host, port, httpHost, httpPort, advertisedAddresses } = this.#configuration;
     const { clock, logger } = this.#environment;
     const health = new Health({
       clock,
@@ -325,7 +334,7 @@ class Node implements RunningNode {
     health.run();
     this.#stops.push(() => health.stop());
     const http = new HttpServer({
-      host,
+      host: httpHost,
       port: httpPort ?? (port === 0 ? 0 : port + 1),
       health,
       logger,
@@ -339,7 +348,7 @@ class Node implements RunningNode {
     const listening = formatAddress(host, boundPort);
     this.addresses = {
       grpc: listening,
-      http: `http://${formatAddress(host, boundHttpPort)}`,
+      http: `http://${formatAddress(httpHost, boundHttpPort)}`,
       advertised: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, boundPort)],
     };
   }

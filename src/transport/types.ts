@@ -13,14 +13,22 @@ export interface NodeAddress {
   readonly port: number;
 }
 
-/** Mutual TLS: each side shows its certificate and verifies the other's. PEM. */
+/**
+ * Mutual TLS: each side shows its certificate and verifies the other's. PEM. Read anew for every connection; the side that
+ * takes connections is told of changes by `Links.renewTls`.
+ */
 export interface LinkTls {
   readonly certificate: Uint8Array;
   readonly key: Uint8Array;
   /** What certificates of other nodes must be signed by. */
   readonly certificateAuthority: Uint8Array;
   /** The name that certificates of other nodes must carry; by default the host that is connected to. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
+  /**
+   * Names of which a certificate must carry one so that whoever connects with it is taken for that node; undefined: for a
+   * node that does not say which one it is.
+   */
+  readonly namesOf: (nodeId: NodeId | undefined) => readonly string[];
 }
 
 /** Partitions that may have lost messages to a peer. */

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { Metadata, Server, ServerCredentials, type Client } from '@grpc/grpc-js';
+import { credentials, Metadata, Server, ServerCredentials, type Client } from '@grpc/grpc-js';
 import { Channels } from '../../src/client/channels.js';
 
 const passThrough = (bytes: Buffer): Buffer => bytes;
@@ -60,7 +60,11 @@ test('a peer that vanished while it was being connected to is reached again when
   await new Promise((resolve) => probe.close(resolve));
   const address = `127.0.0.1:${port}`;
   const options = { 'grpc.initial_reconnect_backoff_ms': 50, 'grpc.max_reconnect_backoff_ms': 100 };
-  const channels = new Channels(options, () => performance.now());
+  const channels = new Channels(
+    options,
+    () => credentials.createInsecure(),
+    () => performance.now(),
+  );
   cleanups.push(() => channels.close());
   await expect(echo(channels.to(address))).rejects.toMatchObject({ code: 14 });
 

@@ -16,6 +16,7 @@ const samples: Readonly<Record<string, readonly [written: string, loaded: unknow
   dataDir: ['/var/lib/logboom', '/var/lib/logboom'],
   host: ['::1', '::1'],
   port: ['7500', 7500],
+  httpHost: ['127.0.0.2', '127.0.0.2'],
   httpPort: ['7600', 7600],
   advertisedAddresses: ['a.example:1, [::1]:2', ['a.example:1', '[::1]:2']],
   partitions: ['16', 16],
@@ -28,10 +29,19 @@ const samples: Readonly<Record<string, readonly [written: string, loaded: unknow
   ],
   'cluster.linkHost': ['127.0.0.2', '127.0.0.2'],
   'cluster.linkPort': ['7409', 7409],
+  'cluster.linkCertificateFile': ['node.pem', 'node.pem'],
+  'cluster.linkKeyFile': ['node.key', 'node.key'],
+  'cluster.linkCaFile': ['ca.pem', 'ca.pem'],
+  'cluster.linkServerName': ['nodes.example', 'nodes.example'],
   'cluster.replicationFactor': ['5', 5],
   'cluster.heartbeatMs': ['20', 20],
   'cluster.electionTimeoutMs': ['1s', 1000],
-  'security.allowInsecureListen': ['true', true],
+  'security.tokensFile': ['tokens.yaml', 'tokens.yaml'],
+  'security.allowInsecureListen': ['grpc,links', ['grpc', 'links']],
+  'tls.certificateFile': ['server.pem', 'server.pem'],
+  'tls.keyFile': ['server.key', 'server.key'],
+  'tls.clientCaFile': ['clients.pem', 'clients.pem'],
+  'tls.nodeCaFile': ['nodes.pem', 'nodes.pem'],
   'limits.recordBytes': ['2MiB', 2 * mib],
   'limits.batchBytes': ['4MiB', 4 * mib],
   'limits.batchRecords': ['500', 500],
@@ -91,23 +101,41 @@ const threeNodes = '--cluster-nodes=1@127.0.0.1:7402,2@127.0.0.1:7412,3@127.0.0.
 
 const file = (text: string): ConfigurationSources => ({ file: { path: 'logboom.yaml', text } });
 
+/** Settings that are nothing without each other. */
+const together = [
+  ['--cluster-link-certificate-file=a', '--cluster-link-key-file=b', '--cluster-link-ca-file=c'],
+  ['--tls-certificate-file=a', '--tls-key-file=b'],
+];
+const needed: Readonly<Record<string, readonly string[] | undefined>> = {
+  'cluster.linkCertificateFile': together[0],
+  'cluster.linkKeyFile': together[0],
+  'cluster.linkCaFile': together[0],
+  'cluster.linkServerName': together[0],
+  'tls.certificateFile': together[1],
+  'tls.keyFile': together[1],
+  'tls.clientCaFile': together[1],
+  'tls.nodeCaFile': together[1],
+};
+
 describe('each setting', () => {
   test.each(settingEntries.map((entry) => [entry.key, entry] as const))('%s', (key, entry) => {
     const sample = samples[key];
     expect(sample, `test/server/configuration.test.ts has no sample of ${key}`).toBeDefined();
     const [written, loaded] = sample!;
-    const byFlag = loadConfiguration({ flags: [entry.flag, written] });
+    const flags = (needed[key] ?? []).filter((flag) => !flag.startsWith(`${entry.flag}=`));
+    const byFlag = loadConfiguration({ flags: [entry.flag, written, ...flags] });
     expect(valueAt(byFlag.configuration, key)).toEqual(loaded);
     expect(byFlag.origins.get(key)).toBe(entry.flag);
-    expect(valueAt(loadConfiguration({ flags: [`${entry.flag}=${written}`] }).configuration, key)).toEqual(loaded);
-    const byVariable = loadConfiguration({ environment: { [entry.variable]: written } });
+    const oneWord = loadConfiguration({ flags: [`${entry.flag}=${written}`, ...flags] });
+    expect(valueAt(oneWord.configuration, key)).toEqual(loaded);
+    const byVariable = loadConfiguration({ environment: { [entry.variable]: written }, flags });
     expect(valueAt(byVariable.configuration, key)).toEqual(loaded);
     for (const value of [
       written,
       ...(typeof loaded === 'number' ? [loaded] : []),
       ...(Array.isArray(loaded) && loaded.every((item) => typeof item === 'string') ? [loaded] : []),
     ]) {
-      const byFile = loadConfiguration(file(JSON.stringify(nested(key, value))));
+      const byFile = loadConfiguration({ ...file(JSON.stringify(nested(key, value))), flags });
       expect(valueAt(byFile.configuration, key)).toEqual(loaded);
       expect(byFile.origins.get(key)).toBe('logboom.yaml');
     }
@@ -145,9 +173,9 @@ describe('precedence', () => {
     expect(loadConfiguration(file('{"wal":{"spareSegments":5}}')).configuration.wal.spareSegments).toBe(5);
     expect(loadConfiguration(file('wal.spareSegments: 6')).configuration.wal.spareSegments).toBe(6);
     const flags = ['--security-allow-insecure-listen', '--host', '0.0.0.0'];
-    expect(loadConfiguration({ flags }).configuration.security.allowInsecureListen).toBe(true);
+    expect(loadConfiguration({ flags }).configuration.security.allowInsecureListen).toEqual(['grpc', 'http', 'links']);
     const off = ['--security-allow-insecure-listen', 'false', '--port', '1'];
-    expect(loadConfiguration({ flags: off }).configuration.security.allowInsecureListen).toBe(false);
+    expect(loadConfiguration({ flags: off }).configuration.security.allowInsecureListen).toEqual([]);
   });
 
   test('variables of the client and of the tests are not settings', () => {
@@ -222,8 +250,28 @@ describe('contradictions name both settings and where they come from', () => {
     [['--disk-low-water-mark-bytes=1MiB'], ['disk.lowWaterMarkBytes', 'stateStore.dirtyBudgetBytes']],
     [['--port=9000', '--http-port=9000'], ['port and httpPort are both 9000']],
     [['--port=65535'], ['httpPort', '65536']],
-    [['--host=0.0.0.0'], ['host 0.0.0.0', 'security.allowInsecureListen', 'no encryption']],
-    [['--host=10.0.0.1'], ['host 10.0.0.1', 'security.allowInsecureListen']],
+    [
+      ['--host=0.0.0.0'],
+      ['gRPC would listen on 0.0.0.0', 'tls.certificateFile and security.tokensFile', 'security.allowInsecureListen'],
+    ],
+    [['--host=10.0.0.1'], ['gRPC would listen on 10.0.0.1', 'no encryption and no authentication']],
+    [['--host=10.0.0.1', '--security-allow-insecure-listen=http,links'], ['gRPC would listen on 10.0.0.1']],
+    [
+      ['--host=10.0.0.1', '--security-tokens-file=t'],
+      ['without tls.certificateFile', 'whoever listens on the way reads the tokens'],
+    ],
+    [
+      ['--host=10.0.0.1', '--tls-certificate-file=c', '--tls-key-file=k'],
+      ['without security.tokensFile or tls.clientCaFile'],
+    ],
+    [['--http-host=10.0.0.1'], ['HTTP would listen on 10.0.0.1', 'never encrypted', 'security.allowInsecureListen']],
+    [['--http-host=10.0.0.1', '--security-allow-insecure-listen=grpc'], ['HTTP would listen on 10.0.0.1']],
+    [['--tls-certificate-file=c'], ['tls.certificateFile needs tls.keyFile']],
+    [['--tls-key-file=k'], ['tls.keyFile needs tls.certificateFile']],
+    [['--tls-client-ca-file=k'], ['tls.clientCaFile needs tls.certificateFile']],
+    [['--tls-node-ca-file=k'], ['tls.nodeCaFile needs tls.certificateFile']],
+    [['--cluster-link-key-file=k'], ['cluster.linkKeyFile needs cluster.linkCertificateFile and cluster.linkCaFile']],
+    [['--cluster-link-server-name=n'], ['cluster.linkServerName needs cluster.linkCertificateFile']],
     [['--cluster-nodes=1@a:1'], ['cluster.nodes has one node']],
     [['--cluster-nodes=1@a:1,1@b:1'], ['cluster.nodes has node 1 twice']],
     [['--cluster-nodes=1@a:1,2@a:1'], ['cluster.nodes has address a:1 twice']],
@@ -243,7 +291,15 @@ describe('contradictions name both settings and where they come from', () => {
     [[threeNodes, '--port=65534'], ['cluster.linkPort, not set, would be 65536']],
     [
       [threeNodes, '--cluster-link-host=10.0.0.1'],
-      ['links listen on 10.0.0.1', 'security.allowInsecureListen'],
+      ['links listen on 10.0.0.1', 'without cluster.linkCertificateFile', 'security.allowInsecureListen'],
+    ],
+    [
+      [threeNodes, '--cluster-link-host=10.0.0.1', '--security-allow-insecure-listen=grpc,http'],
+      ['links listen on 10.0.0.1'],
+    ],
+    [
+      [threeNodes, '--host=10.0.0.1', '--security-tokens-file=t', '--tls-certificate-file=c', '--tls-key-file=k'],
+      ['links listen on 10.0.0.1'],
     ],
     [
       [threeNodes, '--cluster-heartbeat-ms=300'],
@@ -256,6 +312,20 @@ describe('contradictions name both settings and where they come from', () => {
 
   test.each([
     [['--host=0.0.0.0', '--security-allow-insecure-listen']],
+    [['--host=0.0.0.0', '--security-allow-insecure-listen=grpc']],
+    [['--http-host=0.0.0.0', '--security-allow-insecure-listen=http']],
+    [['--host=0.0.0.0', '--security-tokens-file=t', '--tls-certificate-file=c', '--tls-key-file=k']],
+    [['--host=0.0.0.0', '--tls-client-ca-file=a', '--tls-certificate-file=c', '--tls-key-file=k']],
+    [
+      [
+        threeNodes,
+        '--cluster-link-host=10.0.0.1',
+        '--cluster-link-certificate-file=c',
+        '--cluster-link-key-file=k',
+        '--cluster-link-ca-file=a',
+      ],
+    ],
+    [[threeNodes, '--cluster-link-host=10.0.0.1', '--security-allow-insecure-listen', 'links']],
     [['--host=localhost']],
     [['--host=127.8.8.8']],
     [['--host=[::1]']],

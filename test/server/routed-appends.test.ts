@@ -70,6 +70,7 @@ class Setup {
       clock: nodeEnvironmentParts.clock,
       partitionOf: (stream) => asPartitionId(Number(stream)),
       publicError: (error) => error as LogboomError,
+      authorization: undefined,
     });
   }
 

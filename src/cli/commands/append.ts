@@ -1,5 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { isLogboomError } from '../../base/errors.js';
+import type { LogboomClient } from '../../client/index.js';
 import { appendLines, AppendTotals } from '../append-lines.js';
 import { makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
@@ -67,7 +69,7 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
   let failed = false;
   try {
     await withClient(options, async (client) => {
-      if (options.create) await client.streams.create(stream, { ifNotExists: true });
+      if (options.create) await createIfMissing(client, stream);
       if (options.progress && options.output === 'text') progress.start();
       const { producer: producerId, fencingToken, codec, follow = false } = options;
       const together = follow && producerId === undefined;
@@ -96,6 +98,16 @@ async function append(io: CommandIo, stream: string, files: string[], options: A
     if (!failed || totals.records > 0) await report(context, stream, totals, performance.now() - startedMs, options);
   }
   if (io.interrupted.aborted && !options.follow) throw interruption(options.producer);
+}
+
+/** Asked first: a token that may append to what is there need not be one that may create. */
+async function createIfMissing(client: LogboomClient, stream: string): Promise<void> {
+  try {
+    await client.streams.get(stream);
+  } catch (error) {
+    if (!isLogboomError(error, 'STREAM_NOT_FOUND')) throw error;
+    await client.streams.create(stream, { ifNotExists: true });
+  }
 }
 
 function interruption(producerId: string | undefined): Error {

@@ -113,7 +113,7 @@ function settingsHelp(settings: readonly SettingEntry[], command: Command): stri
   const width = command.configureOutput().getOutHelpWidth?.() ?? 80;
   const items = settings.map(({ flag, setting: { form, description, defaultText, isSwitch } }) => {
     const choices = /^\w+(, \w+)+$/.test(form);
-    const value = isSwitch ? '' : ` <${choices ? 'word' : form}>`;
+    const value = isSwitch ? ` [${form}]` : ` <${choices ? 'word' : form}>`;
     const facts = [choices ? `one of ${form}` : '', defaultText === '' ? '' : `default: ${defaultText}`];
     const shown = facts.filter((fact) => fact !== '').join('; ');
     const text = help.boxWrap(shown === '' ? description : `${description} (${shown})`, width - 6);

@@ -16,8 +16,8 @@ const stopMs = 30_000;
 const killMs = 10_000;
 const logTailCharacters = 2000;
 
-/** Settings of the environment that would make all nodes the same one. */
-const notPassedOn = ['LOGBOOM_CONFIG', 'LOGBOOM_ADVERTISED_ADDRESSES', 'LOGBOOM_ZONE'];
+/** Settings of the environment that would make all nodes the same one, and a secret that is none of theirs. */
+const notPassedOn = ['LOGBOOM_CONFIG', 'LOGBOOM_ADVERTISED_ADDRESSES', 'LOGBOOM_ZONE', 'LOGBOOM_TOKEN'];
 
 /** The process of an entry, when it runs and is that node and no other process that was given its pid. */
 export function processOf(entry: NodeEntry): ProcessState | undefined {

@@ -14,6 +14,7 @@ import type { WireMessage } from '../../raft/types.js';
 import type { CallMethod, Delivery, LinkHost, LinkIdentity, LossScope, MemberHello } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { NodeManager } from '../replicas.js';
+import type { NodeSecurity } from '../security/node-security.js';
 import type { FormationRecord } from './formation-record.js';
 import type { FormationState } from './formation-verdict.js';
 
@@ -23,6 +24,7 @@ export interface ClusterLinksParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
   readonly self: NodeDescription;
+  readonly security: Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal'>;
   /** What this node is while it belongs to no cluster. */
   readonly alone: FormationState;
 }
@@ -37,7 +39,10 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
 
   constructor(parts: ClusterLinksParts) {
     this.#parts = parts;
-    this.#links = new Links(parts.environment, { listen: linkListenAddress(parts.configuration), host: this });
+    const tls = parts.security.linkTls;
+    const listen = linkListenAddress(parts.configuration);
+    this.#links = new Links(parts.environment, { listen, host: this, ...(tls === undefined ? {} : { tls }) });
+    parts.security.onLinkRenewal(() => this.#links.renewTls());
     this.#links.handle(
       formationMethod,
       formationHandler(() => ({ ...parts.alone, record: this.#record })),

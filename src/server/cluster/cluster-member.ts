@@ -26,6 +26,7 @@ import type { DataDirectory } from '../data-directory.js';
 import type { MetadataReplica, NodeManager, NodeReplica, OwnStreamsReplica } from '../replicas.js';
 import type { ClusterAround } from '../services/index.js';
 import type { Partitions } from '../services/routing.js';
+import type { NodeSecurity } from '../security/node-security.js';
 import type { FormationRecord } from './formation-record.js';
 import type { FormationState } from './formation-verdict.js';
 import type { RegistrationParts } from './registration.js';
@@ -36,6 +37,7 @@ const handOverMs = 2000;
 export interface ClusterMemberParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
+  readonly security: NodeSecurity;
   readonly directory: DataDirectory;
   readonly name: string;
   readonly version: string;
@@ -67,10 +69,20 @@ export class ClusterMember {
 
   constructor(parts: ClusterMemberParts) {
     this.#parts = parts;
-    const { environment, configuration, directory } = parts;
+    const { environment, configuration, directory, security } = parts;
     this.#self = describe(parts);
-    this.#channels = makeNodeChannels(() => environment.clock.monotonicMs());
-    this.#links = new ClusterLinks({ environment, configuration, self: this.#self, alone: this.#alone() });
+    this.#channels = makeNodeChannels(
+      () => security.channelCredentials(),
+      () => environment.clock.monotonicMs(),
+    );
+    security.onGrpcRenewal(() => this.#channels.renew());
+    this.#links = new ClusterLinks({
+      environment,
+      configuration,
+      security,
+      self: this.#self,
+      alone: this.#alone(),
+    });
     this.#links.handle(
       registrationMethod,
       registrationHandler(() => {

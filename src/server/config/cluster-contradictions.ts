@@ -1,5 +1,4 @@
 /** Settings of a cluster that are right by themselves and wrong together. */
-import { isLoopback } from './loopback.js';
 import type { Configuration } from './settings.js';
 import type { Contradiction } from './contradiction.js';
 
@@ -65,7 +64,7 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
 }
 
 function portContradictions(configuration: Configuration): Contradiction[] {
-  const { port, httpPort, security } = configuration;
+  const { port, httpPort } = configuration;
   const found: Contradiction[] = [];
   if (port === 0) {
     found.push({
@@ -88,15 +87,6 @@ function portContradictions(configuration: Configuration): Contradiction[] {
     found.push({
       keys: ['port', 'cluster.linkPort'],
       message: `cluster.linkPort, not set, would be ${link.port}: set it`,
-    });
-  }
-  if (!isLoopback(link.host) && !security.allowInsecureListen) {
-    found.push({
-      keys: ['cluster.linkHost', 'security.allowInsecureListen'],
-      message:
-        `links listen on ${link.host}, which other machines reach, and security.allowInsecureListen is not true: links are ` +
-        'neither encrypted nor authenticated yet, so whoever reaches the port can replace the data. ' +
-        'Listen on 127.0.0.1, or set security.allowInsecureListen when the network keeps others out',
     });
   }
   return found;

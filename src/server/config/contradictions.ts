@@ -1,6 +1,6 @@
 /** Settings that are right by themselves and wrong together. */
 import { clusterContradictions } from './cluster-contradictions.js';
-import { isLoopback } from './loopback.js';
+import { securityContradictions } from './security-contradictions.js';
 import { formatBytes } from './units.js';
 import type { Contradiction } from './contradiction.js';
 import type { Configuration } from './settings.js';
@@ -73,12 +73,13 @@ export function findContradictions(configuration: Configuration): Contradiction[
   return [
     ...found,
     ...listenContradictions(configuration),
+    ...securityContradictions(configuration),
     ...diskContradictions(configuration),
     ...clusterContradictions(configuration),
   ];
 }
 
-function listenContradictions({ host, port, httpPort, security }: Configuration): Contradiction[] {
+function listenContradictions({ port, httpPort }: Configuration): Contradiction[] {
   const found: Contradiction[] = [];
   if (httpPort !== undefined && port !== 0 && httpPort === port) {
     found.push({
@@ -90,15 +91,6 @@ function listenContradictions({ host, port, httpPort, security }: Configuration)
     found.push({
       keys: ['port', 'httpPort'],
       message: 'port is 65535, and httpPort, not set, would be 65536: set httpPort',
-    });
-  }
-  if (!isLoopback(host) && !security.allowInsecureListen) {
-    found.push({
-      keys: ['host', 'security.allowInsecureListen'],
-      message:
-        `host ${host} is reachable from other machines, and security.allowInsecureListen is not true: there is no ` +
-        'encryption and no authentication yet, so whoever reaches the port can read, write and delete everything. ' +
-        'Listen on 127.0.0.1, or set security.allowInsecureListen when the network keeps others out',
     });
   }
   return found;

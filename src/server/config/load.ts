@@ -22,7 +22,16 @@ export interface LoadedConfiguration {
 }
 
 /** Variables of the same prefix that belong to the client, the command line and the tests. */
-const otherVariables = ['LOGBOOM_ADDRESS', 'LOGBOOM_CONFIG', 'LOGBOOM_OUTPUT'];
+const otherVariables = [
+  'LOGBOOM_ADDRESS',
+  'LOGBOOM_CONFIG',
+  'LOGBOOM_OUTPUT',
+  'LOGBOOM_TLS_CA',
+  'LOGBOOM_TLS_CERT',
+  'LOGBOOM_TLS_KEY',
+  'LOGBOOM_TOKEN',
+  'LOGBOOM_TOKEN_FILE',
+];
 const otherPrefixes = ['LOGBOOM_CI_', 'LOGBOOM_TEST_', 'LOGBOOM_BENCH_'];
 
 const byKey = new Map(settingEntries.map((entry) => [entry.key, entry]));
@@ -169,7 +178,7 @@ function readFlags(flags: readonly string[], given: Map<string, Given>, problems
     seen.add(name);
     let value: string | boolean | undefined;
     if (equals >= 0) value = argument.slice(equals + 1);
-    else if (entry.setting.isSwitch && !['true', 'false'].includes(flags[index + 1] ?? '')) value = true;
+    else if (entry.setting.isSwitch && (flags[index + 1] ?? '--').startsWith('--')) value = true;
     else value = flags[++index];
     if (value === undefined) problems.push(`flag ${name} needs a value (${entry.setting.form})`);
     else given.set(entry.key, { value, origin: name });

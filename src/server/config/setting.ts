@@ -99,14 +99,6 @@ export function durationMs(options: Common<number> & { min: number; max: number 
   return quantity('duration', 'a duration such as 10s', parseDurationMs, formatDurationMs, options);
 }
 
-export function flag(options: Common<boolean>): Setting<boolean> {
-  const parse = (raw: string | number | boolean): boolean | undefined => {
-    if (raw === true || raw === 'true') return true;
-    return raw === false || raw === 'false' ? false : undefined;
-  };
-  return make('true or false', parsed(parse, 'true or false'), options, String(options.default), true);
-}
-
 export function oneOf<const Value extends string>(values: readonly Value[], options: Common<Value>): Setting<Value> {
   const parse = (raw: string | number | boolean): Value | undefined => values.find((value) => value === raw);
   const form = values.join(', ');
@@ -123,6 +115,30 @@ export function text(options: Common<string> & { min?: number; lengthMax?: numbe
   };
   const expected = `text of ${min} to ${lengthMax} characters without control characters`;
   return make('text', parsed(parse, expected), options, options.defaultText ?? (options.default || 'empty'));
+}
+
+/** A path; relative ones start at the working directory. Empty: none. */
+export function file(options: { readonly description: string; readonly defaultText?: string }): Setting<string> {
+  const setting = text({ default: '', lengthMax: 1024, defaultText: 'none', ...options });
+  return { ...setting, form: 'file' };
+}
+
+/** Some of a few words: a list in a file, comma-separated elsewhere; `true` stands for all of them and `false` for none. */
+export function someOf<const Value extends string>(
+  values: readonly Value[],
+  options: Common<readonly Value[]>,
+): Setting<readonly Value[]> {
+  const schema = z.union([scalar, z.array(scalar).max(64)]).transform((raw, context): readonly Value[] => {
+    const items = (Array.isArray(raw) ? raw : String(raw).split(',')).map((item) => String(item).trim());
+    if (items.length === 1 && items[0] === 'true') return values;
+    if (items.length === 1 && (items[0] === 'false' || items[0] === '')) return [];
+    const wrong = items.find((item) => !(values as readonly string[]).includes(item));
+    if (wrong === undefined) return values.filter((value) => items.includes(value));
+    const known = `${values.join(', ')}; true stands for all, false for none`;
+    context.addIssue({ code: 'custom', message: `holds ${JSON.stringify(wrong)}, which is none of ${known}` });
+    return z.NEVER;
+  });
+  return make(`some of ${values.join(' ')}`, schema, options, 'none', true);
 }
 
 /** `HOST:PORT` items: a list in a file, comma-separated elsewhere. */

@@ -3,7 +3,18 @@
  * the type {@link Configuration} all come from this table.
  */
 import { defaultFlushSchedulerOptions } from '../../state-store/flush-decision.js';
-import { addresses, bytes, durationMs, flag, integer, listedNodes, oneOf, optionalInteger, text } from './setting.js';
+import {
+  addresses,
+  bytes,
+  durationMs,
+  file,
+  integer,
+  listedNodes,
+  oneOf,
+  optionalInteger,
+  someOf,
+  text,
+} from './setting.js';
 import type { Setting } from './setting.js';
 
 const kib = 2 ** 10;
@@ -41,9 +52,15 @@ export const settings = {
   host: text({
     default: '127.0.0.1',
     min: 1,
-    description: 'Address that gRPC and HTTP listen on. Beyond loopback see security.allowInsecureListen.',
+    description: 'Address that gRPC listens on. Beyond loopback it needs tls and security.tokensFile.',
   }),
   port: integer({ default: 7400, min: 0, max: 65_535, description: 'Port of gRPC; 0 takes any free one.' }),
+  httpHost: text({
+    default: '127.0.0.1',
+    min: 1,
+    description:
+      'Address that HTTP (metrics and health) listens on. It is never encrypted: beyond loopback see security.allowInsecureListen.',
+  }),
   httpPort: optionalInteger({
     default: undefined,
     min: 0,
@@ -71,7 +88,7 @@ export const settings = {
     linkHost: text({
       default: '',
       defaultText: 'host',
-      description: 'Address that links between nodes listen on. Beyond loopback see security.allowInsecureListen.',
+      description: 'Address that links between nodes listen on. Beyond loopback it needs cluster.linkCertificateFile.',
     }),
     linkPort: optionalInteger({
       default: undefined,
@@ -79,6 +96,17 @@ export const settings = {
       max: 65_535,
       defaultText: 'port + 2',
       description: 'Port of links between nodes.',
+    }),
+    linkCertificateFile: file({
+      description:
+        'Certificate that the node shows on links, PEM, with those between it and its authority. With it links are mutual TLS; on all nodes or on none.',
+    }),
+    linkKeyFile: file({ description: 'Private key of cluster.linkCertificateFile, PEM.' }),
+    linkCaFile: file({ description: 'Authorities that certificates of other nodes on links must be signed by, PEM.' }),
+    linkServerName: text({
+      default: '',
+      defaultText: 'the host of each node in cluster.nodes',
+      description: 'Name that the certificates of all nodes on links carry, where it is not their host.',
     }),
     replicationFactor: optionalInteger({
       default: undefined,
@@ -102,10 +130,30 @@ export const settings = {
     }),
   },
   security: {
-    allowInsecureListen: flag({
-      default: false,
+    tokensFile: file({
       description:
-        'Allows a listen address beyond loopback although there is no encryption and no authentication: whoever reaches the port can read, write and delete everything.',
+        'Tokens file: who may do what (docs/security.md). With it gRPC calls need a token; changes are in force within a second or two.',
+    }),
+    allowInsecureListen: someOf(['grpc', 'http', 'links'], {
+      default: [],
+      description:
+        'Listeners that may be reached from other machines although they are not secured: whoever reaches grpc or links can then read, write and delete everything, or replace it; http shows metrics.',
+    }),
+  },
+  tls: {
+    certificateFile: file({
+      description:
+        'Certificate of gRPC, PEM, with those between it and its authority. With it gRPC is TLS. Changes are in force within a second or two.',
+    }),
+    keyFile: file({ description: 'Private key of tls.certificateFile, PEM.' }),
+    clientCaFile: file({
+      description:
+        'Authorities that certificates of clients must be signed by, PEM. With it a client without one is refused (mutual TLS).',
+    }),
+    nodeCaFile: file({
+      defaultText: 'the authorities that Node.js knows',
+      description:
+        'Authorities that certificates of gRPC of other nodes must be signed by where requests are forwarded to them, PEM.',
     }),
   },
   limits: {

@@ -1,5 +1,5 @@
 /** Methods of StreamService that are carried out on the node that leads the partition of their stream. */
-import { forwardedHeader } from './remote-calls.js';
+import { authorizationOf, forwardedHeader } from './remote-calls.js';
 import { RoutedAppends } from './routed-appends.js';
 import { streamNameOf } from './stream-name.js';
 import type { LogboomError } from '../../base/errors.js';
@@ -107,7 +107,9 @@ export class Forwarding implements Forward {
   }
 
   session(local: SessionAppends, context: CallContext): SessionAppends {
-    return isForwarded(context) ? local : new RoutedAppends({ ...this.#parts, local });
+    return isForwarded(context)
+      ? local
+      : new RoutedAppends({ ...this.#parts, local, authorization: authorizationOf(context) });
   }
 
   #unary<Answer>(
@@ -157,8 +159,17 @@ export class Forwarding implements Forward {
 function forwardedCall(
   { name, isIdempotent }: ForwardedMethod,
   partitionId: PartitionId,
-  { deadlineUnixMs }: CallContext,
+  context: CallContext,
   signal: AbortSignal,
 ): ForwardedCall {
-  return { path: `/logboom.v1.StreamService/${name}`, partitionId, isIdempotent, signal, deadlineUnixMs };
+  const { deadlineUnixMs } = context;
+  const authorization = authorizationOf(context);
+  return {
+    path: `/logboom.v1.StreamService/${name}`,
+    partitionId,
+    isIdempotent,
+    signal,
+    deadlineUnixMs,
+    authorization,
+  };
 }

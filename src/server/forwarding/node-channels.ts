@@ -1,4 +1,5 @@
 /** gRPC connections to other nodes of the cluster. */
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import { Channels } from '../../client/channels.js';
 
 const channelOptions = {
@@ -21,4 +22,5 @@ const channelOptions = {
   'grpc-node.flow_control_window': 4 * 1024 * 1024,
 };
 
-export const makeNodeChannels = (monotonicMs: () => number): Channels => new Channels(channelOptions, monotonicMs);
+export const makeNodeChannels = (credentials: () => ChannelCredentials, monotonicMs: () => number): Channels =>
+  new Channels(channelOptions, credentials, monotonicMs);

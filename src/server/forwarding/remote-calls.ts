@@ -9,7 +9,7 @@ import { ForwardedError } from '../rpc/forwarded-error.js';
 import type { CallOptions, Client, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import type { PartitionId } from '../../base/ids.js';
 import type { Clock } from '../../base/ports/clock.js';
-import type { MessageSink } from '../rpc/calls.js';
+import type { CallContext, MessageSink } from '../rpc/calls.js';
 import type { Leaders, RemoteNode } from './leaders.js';
 import type { Channels } from '../../client/channels.js';
 
@@ -18,6 +18,9 @@ export const forwardedHeader = 'logboom-forwarded-by';
 
 /** After a change of leaders, the answers of the old one may still be on their way. */
 const lateAnswerMs = 250;
+
+/** What the caller showed of itself, to be shown to the next node. */
+export const authorizationOf = (context: CallContext): string | undefined => context.header('authorization');
 
 const passThrough = (bytes: Buffer): Buffer => bytes;
 
@@ -29,6 +32,7 @@ export interface ForwardedCall {
   readonly signal: AbortSignal;
   /** Milliseconds since the Unix epoch; Infinity when there is none. */
   readonly deadlineUnixMs: number;
+  readonly authorization: string | undefined;
 }
 
 export interface RemoteCallsParts {
@@ -49,10 +53,11 @@ export class RemoteCalls {
     return this.#parts.channels.to(node.address);
   }
 
-  headers(more: Readonly<Record<string, string>> = {}): Metadata {
+  /** @param authorization of whoever made the call: the other node checks it again, and trusts nobody's word for it */
+  headers(authorization: string | undefined): Metadata {
     const metadata = new Metadata();
     metadata.set(forwardedHeader, String(this.#parts.nodeId));
-    for (const [name, value] of Object.entries(more)) metadata.set(name, value);
+    if (authorization !== undefined) metadata.set('authorization', authorization);
     return metadata;
   }
 
@@ -60,7 +65,7 @@ export class RemoteCalls {
   async unary(node: RemoteNode, call: ForwardedCall, request: Buffer): Promise<Buffer> {
     const ending = this.#ending(node, call);
     try {
-      return await unaryCall(this.client(node), call.path, request, this.headers(), {
+      return await unaryCall(this.client(node), call.path, request, this.headers(call.authorization), {
         deadline: call.deadlineUnixMs,
         signal: ending.signal,
       });
@@ -82,7 +87,7 @@ export class RemoteCalls {
       passThrough,
       passThrough,
       request,
-      this.headers(),
+      this.headers(call.authorization),
       options,
     );
     limitReadAhead(stream);

@@ -28,6 +28,8 @@ export interface RoutedAppendsParts {
   readonly clock: Clock;
   readonly partitionOf: (stream: string) => PartitionId;
   readonly publicError: (error: unknown) => LogboomError;
+  /** Of the session. */
+  readonly authorization: string | undefined;
 }
 
 export class RoutedAppends implements SessionAppends {
@@ -79,7 +81,7 @@ export class RoutedAppends implements SessionAppends {
     }
     let upstream = this.#upstreams.get(node.nodeId);
     if (upstream === undefined) {
-      const opened = new UpstreamSession(this.#parts.remote, node, () => {
+      const opened = new UpstreamSession(this.#parts, node, () => {
         if (this.#upstreams.get(node.nodeId) === opened) this.#upstreams.delete(node.nodeId);
       });
       upstream = opened;

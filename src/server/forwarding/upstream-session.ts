@@ -29,11 +29,16 @@ export class UpstreamSession {
   readonly #pending: Pending[] = [];
   #hasEnded = false;
 
-  constructor(remote: RemoteCalls, node: RemoteNode, onEnd: () => void) {
+  constructor(
+    { remote, authorization }: { readonly remote: RemoteCalls; readonly authorization: string | undefined },
+    node: RemoteNode,
+    onEnd: () => void,
+  ) {
     this.#remote = remote;
     this.#node = node;
     this.#onEnd = onEnd;
-    this.#call = remote.client(node).makeBidiStreamRequest(path, passThrough, passThrough, remote.headers(), {});
+    const headers = remote.headers(authorization);
+    this.#call = remote.client(node).makeBidiStreamRequest(path, passThrough, passThrough, headers, {});
     this.#call.on('data', (answer: Buffer) => this.#pending.shift()?.resolve(answer));
     this.#call.on('error', (error: ServiceError) => this.#end(error));
     // The status follows, as an error when it is one.

@@ -2,6 +2,8 @@
 import { LogboomError } from '../../base/errors.js';
 import { latencyBoundsSeconds } from '../../base/ports/metrics.js';
 import { shuttingDown } from '../admission.js';
+import { streamNameOf } from '../forwarding/stream-name.js';
+import { methodRequirements } from '../security/rights.js';
 import { toServiceError } from './errors.js';
 import type {
   ServerDuplexStream,
@@ -14,6 +16,8 @@ import type {
 } from '@grpc/grpc-js';
 import type { Clock } from '../../base/ports/clock.js';
 import type { Counter, Gauge, Histogram, Metrics } from '../../base/ports/metrics.js';
+import type { CallGate, Caller } from '../security/gate.js';
+import type { MethodName, Requirement } from '../security/rights.js';
 import type { Decoded } from './definitions.js';
 import type { ErrorReporter } from './errors.js';
 
@@ -26,6 +30,8 @@ export interface CallContext {
   readonly deadlineUnixMs: number;
   /** What the caller sent along under a name; undefined when there is none. */
   readonly header: (name: string) => string | undefined;
+  /** Who calls. That they may call the method, and on its stream, was checked; what a session's messages name was not. */
+  readonly caller: Caller;
 }
 
 /** Messages of a server stream. */
@@ -44,10 +50,11 @@ export type SessionMethod = (call: ServerDuplexStream<Buffer, Buffer>, context: 
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 
-/** Makes grpc-js handlers of methods. One a node. */
+/** Makes grpc-js handlers of methods, each of which requires the right that security/rights.ts says. One a node. */
 export class Calls {
   readonly #errors: ErrorReporter;
   readonly #clock: Clock;
+  readonly #gate: CallGate;
   readonly #count: Counter;
   readonly #seconds: Histogram;
   readonly #open: Gauge;
@@ -55,9 +62,15 @@ export class Calls {
   #closed = false;
   #idle: (() => void)[] = [];
 
-  constructor(parts: { readonly errors: ErrorReporter; readonly clock: Clock; readonly metrics: Metrics }) {
+  constructor(parts: {
+    readonly errors: ErrorReporter;
+    readonly clock: Clock;
+    readonly metrics: Metrics;
+    readonly gate: CallGate;
+  }) {
     this.#errors = parts.errors;
     this.#clock = parts.clock;
+    this.#gate = parts.gate;
     this.#count = parts.metrics.counter(
       'logboom_grpc_calls_total',
       'Calls that ended, by method and reason (OK or an error reason).',
@@ -83,18 +96,21 @@ export class Calls {
   }
 
   /** A hot method: bytes in, bytes out. */
-  unaryBytes(name: string, method: UnaryMethod<Buffer, Buffer>): handleUnaryCall<Buffer, Buffer> {
+  unaryBytes(name: MethodName, method: UnaryMethod<Buffer, Buffer>): handleUnaryCall<Buffer, Buffer> {
     return (call, callback) => this.#answer(name, call, callback, (context) => method(call.request, context));
   }
 
-  unary<Request, Response>(name: string, method: UnaryMethod<Request, Response>): handleUnaryCall<Decoded, Response> {
+  unary<Request, Response>(
+    name: MethodName,
+    method: UnaryMethod<Request, Response>,
+  ): handleUnaryCall<Decoded, Response> {
     return (call, callback) =>
       this.#answer(name, call, callback, async (context) => method(requestOf<Request>(call.request), context));
   }
 
   /** A decoded request whose bytes may have to go elsewhere; what comes back from there is passed on as it is. */
   unaryEither<Request, Response>(
-    name: string,
+    name: MethodName,
     method: (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer>,
   ): handleUnaryCall<Decoded, Response | Buffer> {
     return (call, callback) =>
@@ -104,14 +120,14 @@ export class Calls {
       });
   }
 
-  streamBytes(name: string, method: StreamMethod<Buffer, Buffer>): handleServerStreamingCall<Buffer, Buffer> {
+  streamBytes(name: MethodName, method: StreamMethod<Buffer, Buffer>): handleServerStreamingCall<Buffer, Buffer> {
     return (call) => {
       this.#runStream(name, call, (context) => method(call.request, sinkOf(call, context), context));
     };
   }
 
   stream<Request, Message>(
-    name: string,
+    name: MethodName,
     method: StreamMethod<Request, Message>,
   ): handleServerStreamingCall<Decoded, Message> {
     return (call) => {
@@ -121,12 +137,12 @@ export class Calls {
     };
   }
 
-  session(name: string, method: SessionMethod): handleBidiStreamingCall<Buffer, Buffer> {
+  session(name: MethodName, method: SessionMethod): handleBidiStreamingCall<Buffer, Buffer> {
     return (call) => this.#runStream(name, call, (context) => method(call, context));
   }
 
   #answer<Response>(
-    name: string,
+    name: MethodName,
     call: ServerUnaryCall<unknown, unknown>,
     callback: sendUnaryData<Response>,
     method: (context: CallContext) => Promise<Response>,
@@ -142,7 +158,7 @@ export class Calls {
   }
 
   #runStream(
-    name: string,
+    name: MethodName,
     call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<Buffer, Buffer>,
     method: (context: CallContext) => Promise<void>,
   ): void {
@@ -154,7 +170,11 @@ export class Calls {
   }
 
   /** Rejects with nothing but LogboomErrors that a caller may see. */
-  async #run<Result>(name: string, call: AnyCall, method: (context: CallContext) => Promise<Result>): Promise<Result> {
+  async #run<Result>(
+    name: MethodName,
+    call: AnyCall,
+    method: (context: CallContext) => Promise<Result>,
+  ): Promise<Result> {
     const controller = new AbortController();
     const finished: (() => void)[] = [];
     // grpc-js emits it at the end of every call, whether it was cancelled, answered or cut off.
@@ -169,14 +189,19 @@ export class Calls {
     this.#active.add(controller);
     this.#open.set(this.#active.size);
     let reason = 'OK';
+    let caller: Caller | undefined;
     try {
       if (this.#closed) throw shuttingDown();
-      return await method({ signal: controller.signal, onFinished, ...factsOf(call) });
+      const facts = factsOf(call);
+      caller = this.#gate.enter(name, facts.header('authorization'), (error) => controller.abort(error));
+      requireRight(caller, methodRequirements[name], call);
+      return await method({ signal: controller.signal, onFinished, caller, ...facts });
     } catch (error) {
       const known = this.#errors.publicError(error, name);
       reason = known.reason;
       throw known;
     } finally {
+      caller?.leave();
       this.#count.add(1, { method: name, reason });
       this.#active.delete(controller);
       this.#open.set(this.#active.size);
@@ -189,6 +214,28 @@ export class Calls {
       ? new LogboomError('DEADLINE_EXCEEDED', 'the deadline of the call has passed')
       : new LogboomError('CANCELLED', 'the caller gave up');
   }
+}
+
+/** @throws LogboomError PERMISSION_DENIED; INVALID_ARGUMENT for a request whose stream cannot be told */
+function requireRight(caller: Caller, requirement: Requirement, call: AnyCall): void {
+  if (caller.isUnlimited) return;
+  switch (requirement.on) {
+    case 'token':
+    case 'cluster':
+      return caller.require(requirement, '');
+    case 'stream':
+      return caller.require(requirement, streamOf(call.request as Buffer | Decoded));
+    case 'each-message':
+      return;
+  }
+}
+
+/** From the bytes that the method, or another node, will read it from too. */
+function streamOf(request: Buffer | Decoded): string {
+  const bytes = Buffer.isBuffer(request) ? request : decodedOf(request).bytes;
+  const stream = streamNameOf(bytes);
+  if (stream !== undefined) return stream;
+  throw new LogboomError('INVALID_ARGUMENT', 'the bytes are no request that names a stream');
 }
 
 function factsOf(call: AnyCall): Pick<CallContext, 'deadlineUnixMs' | 'header'> {

@@ -1,10 +1,12 @@
 /** The gRPC server of a node: services, health, reflection. */
-import { Server, ServerCredentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { Server, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { formatAddress, listenError } from '../listen.js';
 import { clusterService, reflectedDefinition, streamService } from './definitions.js';
-import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { turnAwayStrangers } from './strangers.js';
+import type { ServerCredentials, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { CallGate } from '../security/gate.js';
 
 export interface GrpcServerParts {
   readonly host: string;
@@ -14,6 +16,8 @@ export interface GrpcServerParts {
   readonly maxConcurrentStreams: number;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly credentials: ServerCredentials;
+  readonly gate: CallGate;
   readonly streamMethods: UntypedServiceImplementation;
   readonly clusterMethods: UntypedServiceImplementation;
 }
@@ -35,6 +39,7 @@ export class GrpcServer {
       'grpc.keepalive_timeout_ms': parts.keepaliveTimeoutMs,
       // It would count and trace every call and message.
       'grpc.enable_channelz': 0,
+      ...(parts.gate.isOpen ? {} : { interceptors: [turnAwayStrangers(parts.gate)] }),
     });
     this.#server.addService(streamService as unknown as ServiceDefinition, parts.streamMethods);
     this.#server.addService(clusterService as unknown as ServiceDefinition, parts.clusterMethods);
@@ -55,7 +60,7 @@ export class GrpcServer {
     // What fails is told through callbacks; grpc-js would print it on standard error besides.
     setLogVerbosity(logVerbosity.NONE);
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(address, this.#parts.credentials, (error, port) => {
         if (error) reject(listenError(error, address, 'port'));
         else resolve(port);
       });

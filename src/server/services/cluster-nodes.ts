@@ -1,10 +1,11 @@
 /** Asks every other node of the cluster what only it can tell. */
 import { status as grpcStatus } from '@grpc/grpc-js';
 import { callerOf } from '../rpc/definitions.js';
-import { unaryCall } from '../forwarding/remote-calls.js';
+import { authorizationOf, unaryCall } from '../forwarding/remote-calls.js';
 import type { ServiceError } from '@grpc/grpc-js';
 import type { NodeId } from '../../base/ids.js';
 import type { NodeView } from '../../metadata/index.js';
+import type { CallContext } from '../rpc/calls.js';
 import type { RemoteCalls } from '../forwarding/remote-calls.js';
 
 /** A node that is well answers within milliseconds; who asks wants to see the others meanwhile. */
@@ -45,12 +46,12 @@ export class ClusterNodes {
     return this.#parts.nodes().filter(({ id }) => id !== this.#parts.nodeId);
   }
 
-  /** The nodes but this one, asked for the same; each answers for itself alone. */
-  ask<Answer>(method: string): Promise<NodeAnswer<Answer>[]> {
-    return Promise.all(this.known.map((node) => this.#askOne<Answer>(node, method)));
+  /** The nodes but this one, asked for the same, with the token of the caller; each answers for itself alone. */
+  ask<Answer>(method: string, context: CallContext): Promise<NodeAnswer<Answer>[]> {
+    return Promise.all(this.known.map((node) => this.#askOne<Answer>(node, method, context)));
   }
 
-  async #askOne<Answer>(node: NodeView, method: string): Promise<NodeAnswer<Answer>> {
+  async #askOne<Answer>(node: NodeView, method: string, context: CallContext): Promise<NodeAnswer<Answer>> {
     const { remote } = this.#parts;
     const { path, responseDeserialize } = callerOf('ClusterService', method);
     const [address] = node.advertisedAddresses;
@@ -58,7 +59,7 @@ export class ClusterNodes {
     const options = { deadline: Date.now() + answerMs };
     try {
       const client = remote.client({ nodeId: node.id, address });
-      const bytes = await unaryCall(client, path, Buffer.alloc(0), remote.headers(), options);
+      const bytes = await unaryCall(client, path, Buffer.alloc(0), remote.headers(authorizationOf(context)), options);
       return { node, answer: responseDeserialize(bytes) as Answer };
     } catch (error) {
       const { code, details } = error as Partial<ServiceError>;

@@ -61,11 +61,15 @@ export class ClusterMethods {
 
   /** All nodes; asked by one of them, this one alone. */
   async describeCluster({ ownView }: { readonly ownView: boolean }, context: CallContext): Promise<object> {
-    const own = this.#describeSelf();
+    const { caller } = context;
+    // What clients need to find leaders and to cut batches, everybody is told.
+    const isForClients = ownView && !caller.mayOnCluster(['read', 'admin']);
+    if (!ownView) caller.require({ on: 'cluster', anyOf: ['read', 'admin'] }, '');
+    const own = this.#describeSelf(isForClients);
     const { others } = this.#parts;
     if (others === undefined || isForwarded(context)) return own;
     if (ownView) return { ...own, nodes: [...own.nodes, ...others.known.map(knownNode)].toSorted(byId) };
-    const answers = await others.ask<NodesAnswer>('DescribeCluster');
+    const answers = await others.ask<NodesAnswer>('DescribeCluster', context);
     const nodes = answers.map((asked) =>
       'answer' in asked
         ? (asked.answer.nodes[0] ?? unreachableNode(asked.node, 'it says nothing'))
@@ -74,31 +78,36 @@ export class ClusterMethods {
     return { ...own, nodes: [...own.nodes, ...nodes].toSorted(byId) };
   }
 
-  #describeSelf(): { readonly nodes: readonly object[]; readonly [field: string]: unknown } {
+  #describeSelf(isForClients: boolean): { readonly nodes: readonly object[]; readonly [field: string]: unknown } {
     const { configuration, partitions, router, nodeFacts } = this.#parts;
     const facts = nodeFacts();
     let streamCount = 0;
     for (const replica of router.replicas()) streamCount += streamCountOf(replica);
     const { limits } = configuration;
+    const { identity, name, version, advertisedAddresses } = facts;
+    const { nodeId: id, incarnation } = identity;
+    const { zone } = configuration;
     return {
       clusterId: facts.clusterId,
       nodes: [
-        {
-          id: facts.identity.nodeId,
-          name: facts.name,
-          zone: configuration.zone,
-          version: facts.version,
-          advertisedAddresses: facts.advertisedAddresses,
-          incarnation: facts.identity.incarnation,
-          startedUnixMs: facts.startedUnixMs,
-          dataDirectory: facts.dataDirectory,
-          diskFreeBytes: facts.diskFreeBytes,
-          walBytes: facts.walStats.bytes,
-          walSegments: facts.walStats.segments,
-          streamCount,
-          state: facts.state,
-          memoryRssBytes: facts.memoryRssBytes,
-        },
+        isForClients
+          ? { id, name, zone, version, advertisedAddresses, incarnation }
+          : {
+              id: facts.identity.nodeId,
+              name: facts.name,
+              zone: configuration.zone,
+              version: facts.version,
+              advertisedAddresses: facts.advertisedAddresses,
+              incarnation: facts.identity.incarnation,
+              startedUnixMs: facts.startedUnixMs,
+              dataDirectory: facts.dataDirectory,
+              diskFreeBytes: facts.diskFreeBytes,
+              walBytes: facts.walStats.bytes,
+              walSegments: facts.walStats.segments,
+              streamCount,
+              state: facts.state,
+              memoryRssBytes: facts.memoryRssBytes,
+            },
       ],
       slotPartitions: partitions.slotPartitions,
       answeredBy: facts.identity.nodeId,
@@ -130,7 +139,7 @@ export class ClusterMethods {
     const { others } = this.#parts;
     if (others === undefined || isForwarded(context)) return { partitions: own };
     const replicas = new Map<number, object[]>();
-    for (const asked of await others.ask<PartitionsAnswer>('ListPartitions')) {
+    for (const asked of await others.ask<PartitionsAnswer>('ListPartitions', context)) {
       for (const [id, replica] of replicasOf(asked, others)) replicas.set(id, [...(replicas.get(id) ?? []), replica]);
     }
     const partitions = own.map((partition) => ({

@@ -3,6 +3,7 @@ import { AppendAdmission, ReadBudget } from '../admission.js';
 import { Calls } from '../rpc/calls.js';
 import { ErrorReporter } from '../rpc/errors.js';
 import { GrpcServer } from '../rpc/grpc-server.js';
+import { authorizedAppends } from './authorized-appends.js';
 import { streamsLimitsOf } from '../partition-options.js';
 import { Forwarding, noForwarding } from '../forwarding/forwarding.js';
 import { Appender, LocalAppends } from './appends.js';
@@ -15,8 +16,11 @@ import { Tails } from './tails.js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Configuration } from '../config/index.js';
+import type { NodeSecurity } from '../security/node-security.js';
 import { decodeGetContextRequest, decodeReadRequest } from '../wire/requests.js';
+import type { LogboomError } from '../../base/errors.js';
 import type { CallContext, MessageSink, UnaryMethod } from '../rpc/calls.js';
+import type { MethodName } from '../security/rights.js';
 import type { Forward } from '../forwarding/forwarding.js';
 import type { Leaders } from '../forwarding/leaders.js';
 import type { RemoteCalls } from '../forwarding/remote-calls.js';
@@ -43,6 +47,7 @@ export interface NodeServicesParts {
   readonly nodeFacts: () => NodeFacts;
   /** The other nodes; undefined when the node is alone. */
   readonly cluster: ClusterAround | undefined;
+  readonly security: Pick<NodeSecurity, 'gate' | 'serverCredentials'>;
 }
 
 export interface ClusterAround {
@@ -61,9 +66,8 @@ export class NodeServices {
 
   constructor(parts: NodeServicesParts) {
     this.#parts = parts;
-    const { environment, configuration } = parts;
+    const { environment, configuration, cluster, security } = parts;
     const { append, limits, grpc, host, port } = configuration;
-    const { cluster } = parts;
     this.#errors = new ErrorReporter(environment, cluster && ((error) => cluster.leaders.explained(error)));
     this.#router = new Router(parts.partitions, environment.crc32);
     this.admission = new AppendAdmission({
@@ -71,12 +75,15 @@ export class NodeServices {
       inFlightBytesMax: append.inFlightBytes + requestOverheadBytes,
       inFlightItemsMax: append.inFlightItems,
     });
-    this.calls = new Calls({ errors: this.#errors, clock: environment.clock, metrics: environment.metrics });
+    const { clock, metrics } = environment;
+    this.calls = new Calls({ errors: this.#errors, clock, metrics, gate: security.gate });
     this.grpc = new GrpcServer({
       host,
       port,
       messageBytesMax: limits.batchBytes + requestOverheadBytes,
       ...grpc,
+      credentials: security.serverCredentials,
+      gate: security.gate,
       streamMethods: this.#streamMethods(),
       clusterMethods: this.#clusterMethods(),
     });
@@ -109,20 +116,21 @@ export class NodeServices {
       inFlightItemsMax: append.sessionInFlightItems,
       drain,
     };
-    const localAppends = new LocalAppends(appender, (error) => this.#errors.publicError(error, 'AppendSession'));
+    const publicError = (error: unknown): LogboomError => this.#errors.publicError(error, 'AppendSession');
+    const localAppends = new LocalAppends(appender, publicError);
     const forward = this.#forwarding();
     const change = <Request>(
-      name: string,
+      name: MethodName,
       streamOf: (request: Request) => string,
       method: (request: Request) => Promise<object>,
     ): object => calls.unaryEither(name, forward.decoded({ name, isIdempotent: false }, streamOf, method));
     const ask = <Request>(
-      name: string,
+      name: MethodName,
       streamOf: (request: Request) => string,
       method: (request: Request, context: CallContext) => Promise<object>,
     ): object => calls.unaryEither(name, forward.decoded({ name, isIdempotent: true }, streamOf, method));
     const page = (
-      name: string,
+      name: MethodName,
       decode: (bytes: Buffer) => { readonly maxBytes: number | undefined },
       method: UnaryMethod<Buffer, Buffer>,
     ): object => {
@@ -167,7 +175,12 @@ export class NodeServices {
         ),
       ),
       AppendSession: calls.session('AppendSession', (call, context) =>
-        runAppendSession(call, context, forward.session(localAppends, context), sessionOptions),
+        runAppendSession(
+          call,
+          context,
+          authorizedAppends(context.caller, forward.session(localAppends, context), publicError),
+          sessionOptions,
+        ),
       ),
       Read: page('Read', decodeReadRequest, (bytes, context) => reads.read(bytes, context)),
       Tail: calls.streamBytes(

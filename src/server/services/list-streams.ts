@@ -22,6 +22,7 @@ export function listAllStreams(
   replicas: readonly StreamsReplica[],
   { prefix, limit = readLimits.listDefault, pageToken }: ListStreamsRequest,
   crc32: Crc32,
+  isVisible: ((stream: string) => boolean) | undefined,
 ): ListedStreams {
   if (limit < 1 || limit > readLimits.listMax) {
     throw new LogboomError('INVALID_ARGUMENT', `limit is ${limit}; it must be 1 to ${readLimits.listMax}.`, {
@@ -29,7 +30,10 @@ export function listAllStreams(
     });
   }
   const after = pageToken === '' ? '' : nameOfToken(pageToken, crc32);
-  const pages = replicas.map((replica) => ({ replica, ...listStreams(replica.machine, { prefix, after, limit }) }));
+  const pages = replicas.map((replica) => ({
+    replica,
+    ...listVisible(replica.machine, { prefix, after, limit }, isVisible),
+  }));
   const merged = pages
     .flatMap(({ replica, streams }) => streams.map((stream) => ({ replica, stream })))
     .toSorted((left, right) => (left.stream.name < right.stream.name ? -1 : 1));
@@ -37,6 +41,30 @@ export function listAllStreams(
   const last = streams.at(-1);
   const more = merged.length > limit || pages.some((page) => page.more);
   return { streams, nextPageToken: more && last ? tokenOfName(last.stream.name, crc32) : '' };
+}
+
+/**
+ * Those of one partition that may be seen. On and on until the page is full: a token of a page names its last stream, which
+ * must not be one that may not be seen.
+ */
+function listVisible(
+  machine: StreamsReplica['machine'],
+  request: { readonly prefix: string; readonly after: string; readonly limit: number },
+  isVisible: ((stream: string) => boolean) | undefined,
+): { readonly streams: readonly StreamView[]; readonly more: boolean } {
+  if (isVisible === undefined) return listStreams(machine, request);
+  const streams: StreamView[] = [];
+  let { after } = request;
+  for (;;) {
+    const page = listStreams(machine, { ...request, after });
+    const visible = page.streams.filter(({ name }) => isVisible(name));
+    const room = request.limit - streams.length;
+    streams.push(...visible.slice(0, room));
+    if (visible.length > room) return { streams, more: true };
+    const last = page.streams.at(-1);
+    if (!page.more || last === undefined) return { streams, more: false };
+    after = last.name;
+  }
 }
 
 /** Base64url of version (1), CRC-32 of the name (4, big-endian), the name. */

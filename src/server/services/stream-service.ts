@@ -14,6 +14,7 @@ import type { Environment } from '../../base/ports/environment.js';
 import type { StreamView, StreamsCommand, StreamsLimits, StreamsResult } from '../../streams/index.js';
 import type { AppendAdmission } from '../admission.js';
 import { listAllStreams } from './list-streams.js';
+import { streamRights } from '../security/rights.js';
 import type { CallContext } from '../rpc/calls.js';
 import type { ListStreamsRequest } from './list-streams.js';
 import type { Router, StreamsReplica } from './routing.js';
@@ -82,10 +83,11 @@ export class StreamMethods {
     return { stream: streamMessage(requireStream(replica.machine, name), replica) };
   }
 
-  async listStreams(request: ListStreamsRequest, { signal }: CallContext): Promise<object> {
+  async listStreams(request: ListStreamsRequest, { signal, caller }: CallContext): Promise<object> {
     const replicas = [...this.#parts.router.replicas()];
     await Promise.all(replicas.map((replica) => this.#parts.confirm(replica, signal)));
-    const { streams, nextPageToken } = listAllStreams(replicas, request, this.#parts.environment.crc32);
+    const isVisible = caller.isUnlimited ? undefined : (name: string): boolean => caller.mayOn(name, streamRights);
+    const { streams, nextPageToken } = listAllStreams(replicas, request, this.#parts.environment.crc32, isVisible);
     return { streams: streams.map(({ replica, stream }) => streamMessage(stream, replica)), nextPageToken };
   }
 

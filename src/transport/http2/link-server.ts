@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type {
   Http2SecureServer,
   Http2Server,
@@ -14,17 +15,29 @@ import { encodeFrame, FrameKind } from '../frame.js';
 import { hellosDisagree, helloHeaders, isMember, readHello, type Hello, type MemberHello } from '../identity.js';
 import { LogRate } from '../log-rate.js';
 import type { CallMethod, LinkParts, NodeAddress } from '../types.js';
+import { certificateRefusal } from './certified-names.js';
 import { IncomingCall } from './incoming-call.js';
 import { IncomingMessages } from './incoming-messages.js';
 import type { Received } from './peer-link.js';
 import { SessionWatch } from './session-watch.js';
-import { callPathPrefix, formatAddress, makeServer, messagesPath, type ConnectionSocket } from './sessions.js';
+import {
+  callPathPrefix,
+  formatAddress,
+  makeServer,
+  messagesPath,
+  tlsOptions,
+  type ConnectionSocket,
+} from './sessions.js';
 import { writeFrames } from './frame-stream.js';
+
+type TLSSocket = Extract<ConnectionSocket, { getPeerX509Certificate: unknown }>;
 
 interface IncomingSession {
   /** Whether a member has shown itself on it. */
   isAdmitted: boolean;
   calls: number;
+  /** Of the other side, signed by the authority; undefined without TLS. */
+  readonly certificate: X509Certificate | undefined;
   readonly watch: SessionWatch;
   handshakeTimer: Timer | undefined;
 }
@@ -96,6 +109,11 @@ export class LinkServer {
     });
   }
 
+  renewTls(): void {
+    const { tls } = this.#parts;
+    if (tls !== undefined) (this.#server as Http2SecureServer).setSecureContext(tlsOptions(tls));
+  }
+
   receivedFrom(nodeId: NodeId): Received {
     return this.#received.get(nodeId) ?? { messages: 0, bytes: 0 };
   }
@@ -131,6 +149,7 @@ export class LinkServer {
     const state: IncomingSession = {
       isAdmitted: false,
       calls: 0,
+      certificate: peerCertificate(session),
       watch: new SessionWatch(session, environment.clock, options, events),
       handshakeTimer: undefined,
     };
@@ -162,7 +181,7 @@ export class LinkServer {
     if (state === undefined) return stream.close();
     try {
       const path = String(headers[':path']);
-      if (path === messagesPath) this.#acceptMessages(stream, state, this.#admit(headers, 'members'));
+      if (path === messagesPath) this.#acceptMessages(stream, state, this.#admit(headers, state, 'members'));
       else this.#acceptCall(stream, state, headers, path);
     } catch (error) {
       this.#refuse(stream, linkFailure(error, 'not-sent'));
@@ -170,9 +189,12 @@ export class LinkServer {
   }
 
   /** @throws LogboomError why the other node is refused */
-  #admit(headers: IncomingHttpHeaders, access: 'members' | 'open'): Hello {
-    const { host } = this.#parts;
+  #admit(headers: IncomingHttpHeaders, { certificate }: IncomingSession, access: 'members' | 'open'): Hello {
+    const { host, tls } = this.#parts;
     const hello = readHello(headers);
+    // Before anything that it says of itself is looked at.
+    const stranger = tls && certificateRefusal(tls, certificate, hello);
+    if (stranger !== undefined) throw stranger;
     const disagreement = hellosDisagree(host.identity(), hello, access);
     if (disagreement !== undefined) throw disagreement;
     const refusal = access === 'members' && isMember(hello) ? host.admit(hello) : undefined;
@@ -207,7 +229,7 @@ export class LinkServer {
   #acceptCall(stream: ServerHttp2Stream, state: IncomingSession, headers: IncomingHttpHeaders, path: string): void {
     const name = path.startsWith(callPathPrefix) ? path.slice(callPathPrefix.length) : '';
     const method = this.#methods.get(name);
-    const hello = this.#admit(headers, method?.access ?? 'members');
+    const hello = this.#admit(headers, state, method?.access ?? 'members');
     if (method === undefined) throw new LogboomError('UNIMPLEMENTED', `this node has no method '${name}' for nodes`);
     if (this.#isDraining) throw shuttingDown();
     const { callsMax } = this.#parts.options;
@@ -261,6 +283,11 @@ export class LinkServer {
     writeFrames(stream, [encodeFrame(environment.crc32, FrameKind.error, encodeError(error))]);
     stream.end(() => stream.close());
   }
+}
+
+function peerCertificate({ socket }: ServerHttp2Session): X509Certificate | undefined {
+  // Not `in`: the socket of a session is a proxy, which answers what it gets from the socket and knows of nothing.
+  return (socket as Partial<Pick<TLSSocket, 'getPeerX509Certificate'>>).getPeerX509Certificate?.();
 }
 
 function shuttingDown(): LogboomError {

@@ -70,6 +70,11 @@ export class Links {
     return address;
   }
 
+  /** The certificates of `tls` have changed: connections from here on show and trust the new ones. Others stay. */
+  renewTls(): void {
+    this.#server.renewTls();
+  }
+
   /** Adds a peer, or tells where it is now. This node itself is no peer. */
   setPeer(nodeId: NodeId, address: NodeAddress): void {
     const known = this.#peers.get(nodeId);

@@ -26,7 +26,7 @@ function settings({ streamWindowBytes, callsMax }: LinkOptions): Settings {
   };
 }
 
-function tlsOptions({ certificate, key, certificateAuthority }: LinkTls): {
+export function tlsOptions({ certificate, key, certificateAuthority }: LinkTls): {
   cert: Buffer;
   key: Buffer;
   ca: Buffer;
