@@ -37,6 +37,8 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
     .version(packageVersion(), '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', examples)
+    // What stands behind a command is that command's: "trim" has options and commands of its own.
+    .enablePositionalOptions()
     .showSuggestionAfterError();
   // Loaded for the list in its help alone: client commands are to start without the server.
   const settings = args[0] === 'server' ? (await import('../server/config/index.js')).settingEntries : undefined;

@@ -39,7 +39,6 @@ export function addTrimCommands(program: Command, io: CommandIo): void {
     .description('trim the log of a partition, or explain what holds it')
     .argument('<partition>', 'number of the partition', countArgument)
     .option('--dry-run', 'only say what would be done')
-    // So that options behind "explain" are those of that command.
     .enablePositionalOptions()
     .addHelpText('after', examples)
     .action((partition: number, options: CommonOptions & { dryRun?: boolean }) => runTrim(io, partition, options));
