@@ -31,7 +31,7 @@ import { CheckpointReports } from './checkpoint-reports.js';
 import type { ArchivingMetrics } from './archiving-metrics.js';
 import type { RepositoryAccess } from './repository-access.js';
 import type { ArchivingOptions } from './snapshot-options.js';
-import { proposeTrim } from './trim.js';
+import { proposeTrim, type TrimProposal } from './trim.js';
 import type { SnapshotUnderWay } from './types.js';
 
 /** A state of exactly one LSN, to be closed. */
@@ -368,24 +368,46 @@ export class Archiver {
     }
   }
 
-  async #trim(repository: RepositoryAccess): Promise<void> {
+  /**
+   * Trims as far as may be, now; with `dryRun` only says how far that is. Answers the group's trim point then.
+   *
+   * @throws LogboomError REPOSITORY_NOT_CONFIGURED
+   */
+  async trim(dryRun: boolean): Promise<TrimProposal> {
+    const { repository, partitionId } = this.#parts;
+    if (repository === undefined) throw noRepository(partitionId);
+    const { trimPoint, heldBecause } = this.#decideTrim(repository);
+    if (dryRun) return { trimPoint, heldBecause };
+    this.#trimming ??= this.#trim(repository).finally(() => (this.#trimming = undefined));
+    await this.#trimming;
+    return { trimPoint: this.#archive.trimPoint, heldBecause: this.#trimHeld };
+  }
+
+  #decideTrim(repository: RepositoryAccess): TrimProposal {
     const { environment, options } = this.#parts;
     const archive = this.#archive;
-    if (archive.archivedLsn === 0) return;
     const nowMs = environment.clock.monotonicMs();
-    const unproven = this.#unproven(repository.provenId);
-    const { trimPoint, heldBecause } = proposeTrim({
+    return proposeTrim({
       archive,
       archived: this.#archived.map(({ lsn, atMs }) => ({ lsn, forMs: nowMs - atMs })),
       marginEntries: options.trimMarginEntries,
       delayMs: options.trimDelayMs,
-      unproven,
+      unproven: this.#unproven(repository.provenId),
       bootstrapping: [...this.#bootstrapping].map(([replicaId, sinceMs]) => ({
         replica: replicaId,
         forMs: nowMs - sinceMs,
       })),
       bootstrapHoldMs: options.bootstrapHoldMs,
     });
+  }
+
+  async #trim(repository: RepositoryAccess): Promise<void> {
+    const { environment, options } = this.#parts;
+    const archive = this.#archive;
+    if (archive.archivedLsn === 0) return;
+    const nowMs = environment.clock.monotonicMs();
+    const unproven = this.#unproven(repository.provenId);
+    const { trimPoint, heldBecause } = this.#decideTrim(repository);
     this.#trimHeld = heldBecause;
     if (unproven.length > 0 || nowMs >= this.#nextProofMs) {
       this.#nextProofMs = nowMs + options.proofMs;

@@ -14,6 +14,7 @@ import type { ReplicaObserver } from './observer.js';
 import { encodePartitionCommand, type PartitionCommand } from './partition-command.js';
 import { PendingProposals } from './proposals.js';
 import type { ReplicaParts } from './replica-options.js';
+import type { TrimProposal } from './trim.js';
 import type { ReplicaStatus } from './types.js';
 
 /** What it needs of the replica that it is part of. */
@@ -123,6 +124,10 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   take(): Promise<ArchiveState> {
     return this.#archiver.snapshot();
+  }
+
+  trim(dryRun: boolean): Promise<TrimProposal> {
+    return this.#archiver.trim(dryRun);
   }
 
   tick(): void {

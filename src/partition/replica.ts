@@ -33,7 +33,7 @@ import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.j
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
 import { decideTrim, type TrimDecision } from './trim.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
-import type { Applied, PartitionReplica, ReplicaStatus } from './types.js';
+import type { Applied, PartitionReplica, ReplicaStatus, TrimOutcome } from './types.js';
 import { Watchers } from './watchers.js';
 import { Watermarks } from './watermarks.js';
 
@@ -302,6 +302,19 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#throwIfNotTaking();
     if (!this.isLeader) throw notLeader(this.partitionId, this.leader);
     return this.#snapshots.take();
+  }
+
+  /** See {@link PartitionReplica.trim}. */
+  async trim({ dryRun }: { readonly dryRun: boolean }): Promise<TrimOutcome> {
+    this.#throwIfNotTaking();
+    if (!this.isLeader) throw notLeader(this.partitionId, this.leader);
+    const mode = this.#options.trimMode;
+    const { archivedLsn } = this.#snapshots.archive;
+    if (mode === 'archived') return { ...(await this.#snapshots.trim(dryRun)), archivedLsn, mode };
+    // What is persisted goes with each flush.
+    if (!dryRun && mode === 'persisted') await this.flush();
+    const { trimPoint, heldBecause } = this.#decideTrim();
+    return { trimPoint, archivedLsn, mode, heldBecause };
   }
 
   /**

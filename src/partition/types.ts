@@ -58,6 +58,15 @@ export interface ReplicaStatus {
   readonly fault: string | undefined;
 }
 
+export interface TrimOutcome {
+  /** Where the log of the group may begin, after the call; with a dry run, where it could. */
+  readonly trimPoint: Lsn;
+  readonly archivedLsn: Lsn;
+  readonly mode: TrimMode;
+  /** What holds the rest; empty: nothing. */
+  readonly heldBecause: string;
+}
+
 /** Carries messages between the replicas of a group; may lose, delay, repeat and reorder them. */
 export interface ReplicaTransport {
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
@@ -100,4 +109,10 @@ export interface PartitionReplica<Result, Machine extends StateMachine<Result>> 
    * @throws LogboomError NOT_LEADER, REPOSITORY_NOT_CONFIGURED, REPOSITORY_UNAVAILABLE, SNAPSHOT_NOT_CONFIRMED, ...
    */
   snapshot(): Promise<ArchiveState>;
+  /**
+   * Lets the log go as far as is safe now, or says with `dryRun` how far that is.
+   *
+   * @throws LogboomError NOT_LEADER, REPOSITORY_NOT_CONFIGURED
+   */
+  trim(options: { readonly dryRun: boolean }): Promise<TrimOutcome>;
 }

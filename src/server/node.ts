@@ -23,12 +23,13 @@ import { HttpServer } from './http-server.js';
 import { formatAddress } from './listen.js';
 import { initialSlotPartitions, partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
 import { ReplayReporter } from './replay-reporter.js';
+import { connectRepository } from './snapshots.js';
 import { asStreamsReplica } from './replicas.js';
 import { NodeSecurity } from './security/node-security.js';
 import { NodeServices } from './services/index.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Logger } from '../base/ports/logger.js';
-import type { ReplayProgress, ReplicaStatus } from '../partition/index.js';
+import type { ReplayProgress, ReplicaStatus, RepositoryAccess } from '../partition/index.js';
 import type { Configuration } from './config/index.js';
 import type { DataDirectory, NodeIdentity } from './data-directory.js';
 import type { ObservedReplica } from './health.js';
@@ -120,6 +121,7 @@ class Node implements RunningNode {
   #directory: DataDirectory | undefined;
   #member: ClusterMember | undefined;
   #manager: NodeManager | undefined;
+  #repository: RepositoryAccess | undefined;
   #services: NodeServices | undefined;
   #diskWatch: DiskWatch | undefined;
   #health: Health | undefined;
@@ -278,7 +280,18 @@ class Node implements RunningNode {
     const { disk } = this.#environment;
     const onReplay = (progress: ReplayProgress): void => this.#replay.report(progress);
     const options = partitionManagerOptions(this.#configuration, identity.nodeId, disk, onReplay, member);
-    const manager: NodeManager = await PartitionManager.open(this.#environment, options, this.dataDirectory);
+    const repository = connectRepository(this.#environment, this.#configuration, this.clusterId);
+    this.#repository = repository?.connection;
+    this.#stops.push(() => repository?.stop());
+    const manager: NodeManager = await PartitionManager.open(
+      this.#environment,
+      {
+        ...options,
+        softwareVersion: version,
+        ...(repository === undefined ? {} : { repository: repository.connection }),
+      },
+      this.dataDirectory,
+    );
     this.#replay.finish();
     this.#manager = manager;
     this.#stops.push(() => manager.stop());
@@ -294,6 +307,8 @@ class Node implements RunningNode {
       partitions,
       drain: this.#drain.signal,
       nodeFacts: () => this.#facts(),
+      replicaOf: (id) => this.#opened(this.#manager).replicaOf(id),
+      repository: this.#repository,
       cluster: this.#member?.around,
       security: this.#opened(this.#security),
     });

@@ -1,17 +1,17 @@
 /** From settings to the options of the layers below. */
 import { assert } from '../base/assert.js';
 import { asPartitionId } from '../base/ids.js';
-import { aloneOn } from '../partition/index.js';
+import { aloneOn, defaultArchivingOptions } from '../partition/index.js';
 import { defaultStateStoreSizes, LevelDbProvider } from '../state-store/index.js';
 import { defaultStreamsLimits } from '../streams/index.js';
 import { defaultWalOptions } from '../wal/index.js';
-import { entryOverheadBytes } from './config/contradictions.js';
+import { entryOverheadBytes, trimModeOf } from './config/contradictions.js';
 import { slotCount } from '../metadata/index.js';
 import { createMachine } from './replicas.js';
 import type { NodeId, PartitionId } from '../base/ids.js';
 import type { Disk } from '../base/ports/disk.js';
 import type { MetadataMachine, MetadataResult } from '../metadata/index.js';
-import type { PartitionManagerOptions } from '../partition/index.js';
+import type { ArchivingOptions, PartitionManagerOptions } from '../partition/index.js';
 import type { StreamsLimits, StreamsResult, StreamsStateMachine } from '../streams/index.js';
 import type { Configuration } from './config/index.js';
 
@@ -52,6 +52,23 @@ function aloneOptions(partitions: number): MemberOptions {
   };
 }
 
+function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions {
+  return {
+    ...defaultArchivingOptions,
+    automatic: snapshots.automatic,
+    logBytes: snapshots.logBytes,
+    ageMs: snapshots.maxAgeMs,
+    bytesPerSecondMax: snapshots.bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : snapshots.bytesPerSecond,
+    manifestsKept: snapshots.keep,
+    graceMs: snapshots.collectGraceMs,
+    // What was seen to be without use by runs that are further apart than half the period counts anew.
+    collectEveryMs: Math.min(defaultArchivingOptions.collectEveryMs, snapshots.collectGraceMs / 4),
+    trimMarginEntries: trim.marginEntries,
+    trimDelayMs: trim.delayMs,
+    bootstrapHoldMs: trim.bootstrapHoldMs,
+  };
+}
+
 export function partitionManagerOptions(
   configuration: Configuration,
   nodeId: NodeId,
@@ -59,7 +76,7 @@ export function partitionManagerOptions(
   onReplay: NonNullable<ManagerOptions['onReplay']>,
   member: MemberOptions | undefined,
 ): ManagerOptions {
-  const { wal, stateStore, append, limits, trim, partitions, cluster } = configuration;
+  const { wal, stateStore, append, limits, partitions, cluster } = configuration;
   const { blockCacheBytes } = stateStore;
   return {
     nodeId,
@@ -92,7 +109,8 @@ export function partitionManagerOptions(
       ...(member === undefined
         ? {}
         : { electionTicks: Math.round(cluster.electionTimeoutMs / cluster.heartbeatMs), heartbeatTicks: 1 }),
-      trimMode: trim.mode,
+      trimMode: trimModeOf(configuration),
+      archiving: archivingOptions(configuration),
       // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.
       proposalsMax: append.inFlightItems + 1024,
       proposalBytesMax: append.inFlightBytes + limits.batchBytes + entryOverheadBytes,

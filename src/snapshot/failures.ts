@@ -26,6 +26,18 @@ export async function onObject<Value>(
   }
 }
 
+/** The same for opening the store. @param description where it is, without secrets */
+export async function onObjectStore<Value>(description: string, open: () => Promise<Value>): Promise<Value> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!isObjectStoreError(error)) throw error;
+    const { code, message } = error;
+    const text = `the snapshot repository ${description} cannot be opened: ${message}`;
+    throw new LogboomError(reasonOf(code), text, { facts: { repository: description, code }, cause: error });
+  }
+}
+
 function reasonOf(code: ObjectStoreErrorCode): Reason {
   switch (code) {
     case 'UNAVAILABLE':

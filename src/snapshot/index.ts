@@ -1,3 +1,4 @@
+export { onObjectStore } from './failures.js';
 export { PartitionArchive } from './archive.js';
 export { CollectionMemory } from './collector.js';
 export type { SnapshotOptions } from './options.js';

@@ -90,7 +90,8 @@ export class PairFlush {
         `one write to the index takes ${batch.charge} bytes of memory, at most ${indexMemtableBytesMax} are possible`,
     );
     this.#throwFailure();
-    if (!this.#holding && this.#memtableBytes + batch.charge <= indexMemtableBytesMax) return this.#writeDirectly(batch);
+    if (!this.#holding && this.#memtableBytes + batch.charge <= indexMemtableBytesMax)
+      return this.#writeDirectly(batch);
     if (this.#mayHold(batch)) {
       this.held.add(batch);
       return undefined;

@@ -46,7 +46,7 @@ export function addNodeCommands(program: Command, io: CommandIo, settings: reado
     .action(async (options: { dataDir?: string; port?: string }, command: Command) => {
       // For a person at a terminal: the banner says what an info log would.
       const chosen = [...flagsOf(options), ...command.args];
-      const defaults = quietDefaults(chosen, io);
+      const defaults = [...quietDefaults(chosen, io), ...repositoryDefaults(options.dataDir, chosen, io)];
       await run(io, undefined, [...defaults, ...chosen], true);
     });
   program
@@ -68,12 +68,27 @@ function flagsOf(options: { dataDir?: string; port?: string }): string[] {
   return flags;
 }
 
+function isGiven(name: string, chosen: readonly string[], io: CommandIo): boolean {
+  const variable = `LOGBOOM_${name.toUpperCase().replaceAll('-', '_')}`;
+  return chosen.some((flag) => flag === `--${name}` || flag.startsWith(`--${name}=`)) || io.env[variable] !== undefined;
+}
+
 function quietDefaults(chosen: readonly string[], io: CommandIo): string[] {
-  const given = (name: string, variable: string): boolean =>
-    chosen.some((flag) => flag === `--${name}` || flag.startsWith(`--${name}=`)) || io.env[variable] !== undefined;
   return [
-    ...(given('log-format', 'LOGBOOM_LOG_FORMAT') ? [] : ['--log-format=text']),
-    ...(given('log-level', 'LOGBOOM_LOG_LEVEL') ? [] : ['--log-level=warn']),
+    ...(isGiven('log-format', chosen, io) ? [] : ['--log-format=text']),
+    ...(isGiven('log-level', chosen, io) ? [] : ['--log-level=warn']),
+  ];
+}
+
+/** A place for snapshots on demand. Taken by themselves they would double what one node stores, for little. */
+function repositoryDefaults(dataDir: string | undefined, chosen: readonly string[], io: CommandIo): string[] {
+  const names = ['snapshots-repository', 'cluster-nodes'];
+  if (names.some((name) => isGiven(name, chosen, io))) return [];
+  const directory = dataDir ?? io.env['LOGBOOM_DATA_DIR'] ?? 'data';
+  return [
+    `--snapshots-repository=${directory}/snapshots`,
+    ...(isGiven('snapshots-automatic', chosen, io) ? [] : ['--snapshots-automatic=false']),
+    ...(isGiven('trim-mode', chosen, io) ? [] : ['--trim-mode=persisted']),
   ];
 }
 

@@ -1,4 +1,5 @@
 /** Settings that are right by themselves and wrong together. */
+import { parseObjectStoreLocation } from '../../object-store/index.js';
 import { clusterContradictions } from './cluster-contradictions.js';
 import { securityContradictions } from './security-contradictions.js';
 import { formatBytes } from './units.js';
@@ -75,6 +76,7 @@ export function findContradictions(configuration: Configuration): Contradiction[
     ...listenContradictions(configuration),
     ...securityContradictions(configuration),
     ...diskContradictions(configuration),
+    ...snapshotContradictions(configuration),
     ...clusterContradictions(configuration),
   ];
 }
@@ -107,4 +109,35 @@ function diskContradictions({ disk, stateStore }: Configuration): Contradiction[
         `(${formatBytes(least)}): a full disk must leave room to flush everything. 0 turns the mark off`,
     },
   ];
+}
+
+/** What `trim.mode` auto stands for. */
+export function trimModeOf({ trim, cluster, snapshots }: Configuration): 'archived' | 'persisted' | 'none' {
+  if (trim.mode !== 'auto') return trim.mode;
+  return cluster.nodes.length > 0 || snapshots.repository !== '' ? 'archived' : 'persisted';
+}
+
+function snapshotContradictions({ trim, cluster, snapshots }: Configuration): Contradiction[] {
+  const found: Contradiction[] = [];
+  if (trim.mode === 'persisted' && cluster.nodes.length > 0) {
+    found.push({
+      keys: ['trim.mode', 'cluster.nodes'],
+      message:
+        'trim.mode is persisted, and cluster.nodes is set: in a cluster the log is trimmed only to what is archived in a ' +
+        'snapshot repository, for another node may need the entries. Leave trim.mode out, and set snapshots.repository',
+    });
+  }
+  if (trim.mode === 'archived' && cluster.nodes.length === 0 && snapshots.repository === '') {
+    found.push({
+      keys: ['trim.mode', 'snapshots.repository'],
+      message: 'trim.mode is archived, and snapshots.repository is not set: the log would never be trimmed. Set it',
+    });
+  }
+  if (snapshots.repository === '') return found;
+  try {
+    parseObjectStoreLocation('snapshots.repository', snapshots.repository, '/');
+  } catch (error) {
+    found.push({ keys: ['snapshots.repository'], message: error instanceof Error ? error.message : String(error) });
+  }
+  return found;
 }

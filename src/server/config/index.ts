@@ -1,5 +1,6 @@
 /** Configuration of a node. */
 export { linkListenAddress, replicationFactorOf } from './cluster-contradictions.js';
+export { trimModeOf } from './contradictions.js';
 export { loadConfiguration } from './load.js';
 export type { ConfigurationSources } from './load.js';
 export { settingEntries } from './settings.js';

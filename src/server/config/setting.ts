@@ -99,6 +99,14 @@ export function durationMs(options: Common<number> & { min: number; max: number 
   return quantity('duration', 'a duration such as 10s', parseDurationMs, formatDurationMs, options);
 }
 
+export function flag(options: Common<boolean>): Setting<boolean> {
+  const parse = (raw: string | number | boolean): boolean | undefined => {
+    if (raw === true || raw === 'true') return true;
+    return raw === false || raw === 'false' ? false : undefined;
+  };
+  return make('true or false', parsed(parse, 'true or false'), options, String(options.default), true);
+}
+
 export function oneOf<const Value extends string>(values: readonly Value[], options: Common<Value>): Setting<Value> {
   const parse = (raw: string | number | boolean): Value | undefined => values.find((value) => value === raw);
   const form = values.join(', ');

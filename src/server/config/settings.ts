@@ -8,6 +8,7 @@ import {
   bytes,
   durationMs,
   file,
+  flag,
   integer,
   listedNodes,
   oneOf,
@@ -294,10 +295,73 @@ export const settings = {
     }),
   },
   trim: {
-    mode: oneOf(['persisted', 'none'], {
-      default: 'persisted',
+    mode: oneOf(['auto', 'archived', 'persisted', 'none'], {
+      default: 'auto',
       description:
-        'What lets log entries go while there is no snapshot repository: what the node has flushed (one node alone), or nothing.',
+        'What lets log entries go: a snapshot in the repository (archived, the only one in a cluster), what the node has flushed (persisted, for one node alone), or nothing. auto: archived in a cluster and where a repository is set, otherwise persisted.',
+    }),
+    marginEntries: integer({
+      default: 0,
+      min: 0,
+      max: 1_000_000_000,
+      description: 'Log entries below the archived LSN that are kept, in mode archived.',
+    }),
+    delayMs: durationMs({
+      default: 0,
+      min: 0,
+      max: 30 * dayMs,
+      description: 'How long a snapshot is archived before the log is trimmed to it.',
+    }),
+    bootstrapHoldMs: durationMs({
+      default: 30 * minuteMs,
+      min: 0,
+      max: 7 * dayMs,
+      description: 'How long a replica that fetches a snapshot keeps the log from being trimmed.',
+    }),
+  },
+  snapshots: {
+    repository: text({
+      default: '',
+      lengthMax: 2048,
+      description:
+        'Where snapshots go, the same for all nodes of a cluster: a directory that all of them see, file:///path, or s3://bucket/prefix?region=...&endpoint=...&path-style=true. Empty: no snapshots.',
+    }),
+    automatic: flag({
+      default: true,
+      description: 'Whether snapshots are taken without being asked for, once a repository is set.',
+    }),
+    logBytes: bytes({
+      default: 256 * mib,
+      min: 64 * kib,
+      max: 16 * tib,
+      description: 'Bytes of log entries of a partition after which a snapshot is due.',
+    }),
+    maxAgeMs: durationMs({
+      default: 60 * minuteMs,
+      min: secondMs,
+      max: 30 * dayMs,
+      description: 'Age of the last snapshot at which another is due, when anything was appended since.',
+    }),
+    keep: integer({ default: 3, min: 1, max: 1000, description: 'Snapshots of a partition that are kept.' }),
+    concurrent: integer({
+      default: 1,
+      min: 1,
+      max: 64,
+      description: 'Snapshots that the node takes at the same time.',
+    }),
+    bytesPerSecond: bytes({
+      default: 0,
+      min: 0,
+      max: tib,
+      defaultText: 'no limit',
+      description: 'Bytes a second that the upload of a snapshot may take; 0: as fast as it goes.',
+    }),
+    collectGraceMs: durationMs({
+      default: 360 * minuteMs,
+      min: minuteMs,
+      max: 30 * dayMs,
+      description:
+        'How long what no snapshot needs is left in the repository. The same on all nodes; a snapshot that takes longer than half of it is given up.',
     }),
   },
   retention: {

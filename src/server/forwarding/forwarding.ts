@@ -41,6 +41,12 @@ export interface Forward {
     streamOf: (request: Request) => string,
     local: UnaryMethod<Request, Response>,
   ): (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer>;
+  /** A method of ClusterService that the leader of the partition it names carries out. */
+  ofPartition<Request, Response>(
+    method: ForwardedMethod,
+    partitionOf: (request: Request) => PartitionId,
+    local: UnaryMethod<Request, Response>,
+  ): (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer>;
   tail(local: StreamMethod<Buffer, Buffer>): StreamMethod<Buffer, Buffer>;
   /** @param local carries out what is led here */
   session(local: SessionAppends, context: CallContext): SessionAppends;
@@ -50,6 +56,7 @@ export interface Forward {
 export const noForwarding: Forward = {
   bytes: (_method, local) => local,
   decoded: (_method, _streamOf, local) => (request, _bytes, context) => local(request, context),
+  ofPartition: (_method, _partitionOf, local) => (request, _bytes, context) => local(request, context),
   tail: (local) => local,
   session: (local) => local,
 };
@@ -72,6 +79,19 @@ export class Forwarding implements Forward {
   ): (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer> {
     return (request, bytes, context) =>
       this.#unary<Response | Buffer>(method, streamOf(request), bytes, context, () => local(request, context));
+  }
+
+  ofPartition<Request, Response>(
+    method: ForwardedMethod,
+    partitionOf: (request: Request) => PartitionId,
+    local: UnaryMethod<Request, Response>,
+  ): (request: Request, bytes: Buffer, context: CallContext) => Promise<Response | Buffer> {
+    return (request, bytes, context) => {
+      const call = { ...method, service: 'ClusterService' as const };
+      return this.#toLeader<Response | Buffer>(call, partitionOf(request), bytes, context, () =>
+        local(request, context),
+      );
+    };
   }
 
   tail(local: StreamMethod<Buffer, Buffer>): StreamMethod<Buffer, Buffer> {
@@ -119,9 +139,18 @@ export class Forwarding implements Forward {
     context: CallContext,
     local: () => Promise<Answer>,
   ): Promise<Answer | Buffer> {
-    const { leaders, remote, partitionOf } = this.#parts;
     if (stream === undefined) return local();
-    const partitionId = partitionOf(stream);
+    return this.#toLeader(method, this.#parts.partitionOf(stream), bytes, context, local);
+  }
+
+  #toLeader<Answer>(
+    method: ForwardedMethod & { readonly service?: 'ClusterService' },
+    partitionId: PartitionId,
+    bytes: Buffer,
+    context: CallContext,
+    local: () => Promise<Answer>,
+  ): Promise<Answer | Buffer> {
+    const { leaders, remote } = this.#parts;
     const { signal } = context;
     let isReserved = false;
     return leaders.run<Answer | Buffer>(
@@ -157,7 +186,7 @@ export class Forwarding implements Forward {
 }
 
 function forwardedCall(
-  { name, isIdempotent }: ForwardedMethod,
+  { name, isIdempotent, service }: ForwardedMethod & { readonly service?: 'ClusterService' },
   partitionId: PartitionId,
   context: CallContext,
   signal: AbortSignal,
@@ -165,7 +194,7 @@ function forwardedCall(
   const { deadlineUnixMs } = context;
   const authorization = authorizationOf(context);
   return {
-    path: `/logboom.v1.StreamService/${name}`,
+    path: `/logboom.v1.${service ?? 'StreamService'}/${name}`,
     partitionId,
     isIdempotent,
     signal,

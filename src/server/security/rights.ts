@@ -40,6 +40,9 @@ export const methodRequirements = {
   DescribeCluster: { on: 'token' },
   ListPartitions: { on: 'cluster', anyOf: ['read', 'admin'] },
   VerifyPartition: { on: 'cluster', anyOf: ['admin'] },
+  CreateSnapshot: { on: 'cluster', anyOf: ['admin'] },
+  ListSnapshots: { on: 'cluster', anyOf: ['read', 'admin'] },
+  Trim: { on: 'cluster', anyOf: ['admin'] },
 } as const satisfies Readonly<Record<string, Requirement>>;
 
 export type MethodName = keyof typeof methodRequirements;

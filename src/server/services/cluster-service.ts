@@ -4,6 +4,7 @@ import { asPartitionId } from '../../base/ids.js';
 import { readLimits } from '../../streams/index.js';
 import { formatStateHash } from '../../state-store/index.js';
 import type { StateStoreVerification } from '../../state-store/types.js';
+import type { ReplicaStatus } from '../../partition/index.js';
 import type { WalStats } from '../../wal/types.js';
 import type { Configuration } from '../config/index.js';
 import type { NodeIdentity } from '../data-directory.js';
@@ -251,5 +252,21 @@ async function replicaMessage(replica: StreamsReplica): Promise<object> {
     // A replica whose store is closed or being reopened has no size to tell, and status must show it all the same.
     storeBytes: await replica.storeBytes().catch(() => 0),
     fault: status.fault ?? '',
+    groupTrimPoint: status.groupTrimPoint,
+    archivedManifest: status.archivedManifest,
+    snapshotFailure: status.snapshotFailure,
+    snapshot: status.snapshot && progressMessage(status.snapshot.lsn, status.snapshot.progress),
+    bootstrap: status.bootstrap && {
+      neededLsn: status.bootstrap.neededLsn,
+      progress: progressMessage(status.bootstrap.snapshotLsn, status.bootstrap.progress),
+      problem: status.bootstrap.problem,
+    },
   };
+}
+
+function progressMessage(
+  lsn: number | undefined,
+  progress: NonNullable<ReplicaStatus['snapshot']>['progress'],
+): object {
+  return { lsn: lsn ?? 0, bytesDone: progress?.bytesDone ?? 0, bytesTotal: progress?.bytesTotal ?? 0 };
 }

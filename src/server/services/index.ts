@@ -12,8 +12,10 @@ import { ClusterMethods } from './cluster-service.js';
 import { Pages, pageBytes, Reads } from './reads.js';
 import { Router } from './routing.js';
 import { StreamMethods } from './stream-service.js';
+import { SnapshotMethods, type SnapshotParts } from './snapshot-methods.js';
 import { Tails } from './tails.js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import { asPartitionId, type PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Configuration } from '../config/index.js';
 import type { NodeSecurity } from '../security/node-security.js';
@@ -45,6 +47,9 @@ export interface NodeServicesParts {
   /** Aborts when the node drains: sessions and tails end. */
   readonly drain: AbortSignal;
   readonly nodeFacts: () => NodeFacts;
+  /** Of any partition, that of the metadata too. @throws LogboomError PARTITION_NOT_FOUND */
+  readonly replicaOf: SnapshotParts['replicaOf'];
+  readonly repository: SnapshotParts['repository'];
   /** The other nodes; undefined when the node is alone. */
   readonly cluster: ClusterAround | undefined;
   readonly security: Pick<NodeSecurity, 'gate' | 'serverCredentials'>;
@@ -227,7 +232,17 @@ export class NodeServices {
       leaders: around?.leaders,
     });
     const { calls } = this;
+    const snapshots = new SnapshotMethods(this.#parts);
+    const forward = this.#forwarding();
+    const partitionOf = ({ partition }: { readonly partition: number }): PartitionId => asPartitionId(partition);
+    const onLeader = <Request extends { readonly partition: number }>(
+      name: 'CreateSnapshot' | 'Trim',
+      method: (request: Request) => Promise<object>,
+    ): object => calls.unaryEither(name, forward.ofPartition({ name, isIdempotent: true }, partitionOf, method));
     return {
+      CreateSnapshot: onLeader<{ partition: number }>('CreateSnapshot', (request) => snapshots.create(request)),
+      Trim: onLeader<{ partition: number; dryRun: boolean }>('Trim', (request) => snapshots.trim(request)),
+      ListSnapshots: calls.unary('ListSnapshots', (request: { partition: number }) => snapshots.list(request)),
       DescribeCluster: calls.unary('DescribeCluster', (request: { readonly ownView: boolean }, context) =>
         cluster.describeCluster(request, context),
       ),
@@ -237,6 +252,6 @@ export class NodeServices {
         (request: { partition: number }, sink: MessageSink<object>, context) =>
           cluster.verifyPartition(request, sink, context),
       ),
-    };
+    } as UntypedServiceImplementation;
   }
 }
