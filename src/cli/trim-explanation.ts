@@ -1,5 +1,5 @@
 /** Where the log of a partition begins, and who holds it there: from what its replicas say of themselves. */
-import type { NodeInfo, PartitionInfo, ReplicaInfo } from '../client/index.js';
+import type { PartitionInfo, ReplicaInfo } from '../client/index.js';
 import { leaderOf } from './cluster-diagnosis.js';
 import { explainHeld } from './trim-reasons.js';
 import type { HeldReason } from './trim-reasons.js';
@@ -19,7 +19,7 @@ export interface TrimExplanation {
   readonly behind: readonly { readonly node: number; readonly trimPoint: number; readonly why: string }[];
 }
 
-export function explainTrim(partition: PartitionInfo, nodes: readonly NodeInfo[]): TrimExplanation {
+export function explainTrim(partition: PartitionInfo): TrimExplanation {
   const leader = leaderOf(partition);
   const archived = leader?.trimMode === 'archived';
   const trimPoint = (archived ? leader?.groupTrimPoint : leader?.trimPoint) ?? 0;
@@ -28,7 +28,7 @@ export function explainTrim(partition: PartitionInfo, nodes: readonly NodeInfo[]
     .map((replica) => ({
       node: replica.nodeId,
       trimPoint: replica.trimPoint,
-      why: whyBehind(replica, trimPoint, nodes),
+      why: whyBehind(replica, trimPoint),
     }));
   return {
     partition: partition.id,
@@ -51,12 +51,8 @@ function heldOf(leader: ReplicaInfo | undefined): HeldReason[] {
   return explainHeld(leader.trimHeldBecause).filter(({ kind }) => kind !== 'REPLICA_BEHIND');
 }
 
-function whyBehind(replica: ReplicaInfo, trimPoint: number, nodes: readonly NodeInfo[]): string {
-  const { role, fault, bootstrap, persistedLsn, nodeId } = replica;
-  if (role === 'unreachable') {
-    const state = nodes.find(({ id }) => id === nodeId)?.state ?? fault;
-    return `it does not answer (${state.replace(/^unreachable: ?/, '')}); it keeps its log until it is back`;
-  }
+function whyBehind({ role, fault, bootstrap, persistedLsn }: ReplicaInfo, trimPoint: number): string {
+  if (role === 'unreachable') return 'it does not answer, and keeps its log until it is back';
   if (fault !== '') return fault;
   if (bootstrap) return 'it is fetching a snapshot, and drops its old log with it';
   if (persistedLsn < trimPoint)

@@ -84,7 +84,7 @@ async function runExplain(io: CommandIo, only: number | undefined, options: Comm
     const chosen = partitions.filter(({ id }) => only === undefined || id === only);
     if (chosen.length === 0) throw new CommandError('PARTITION_NOT_FOUND', `there is no partition ${only}`);
     for (const partition of chosen) {
-      const explanation = explainTrim(partition, cluster.nodes);
+      const explanation = explainTrim(partition);
       if (context.format === 'json') await context.output.write(toJsonLine(explanation));
       else await context.output.write(explanationText(explanation, cluster, context));
     }
@@ -96,9 +96,8 @@ function explanationText(explanation: TrimExplanation, { nodes }: ClusterInfo, c
   const { partition, mode, trimPoint, archivedLsn, commitLsn, held, behind } = explanation;
   const nameOf = (id: number): string => nodes.find((node) => node.id === id)?.name ?? `node ${id}`;
   const verdict = held.length === 0 ? palette.green('nothing holds it') : palette.yellow('held');
-  const entries = formatCount(Math.max(0, commitLsn - trimPoint));
   const archived = archivedLsn > 0 ? `, archived to ${formatCount(archivedLsn)}` : '';
-  const range = `LSN ${formatCount(trimPoint + 1)} to ${formatCount(commitLsn)} (${entries} entries)${archived}`;
+  const range = `LSN ${formatCount(trimPoint + 1)} to ${formatCount(commitLsn)}${archived}`;
   const what = explanation.leaderNode === undefined ? '' : `; the log has ${range}; mode ${mode}`;
   const others = behind.map(
     ({ node, trimPoint: own, why }) =>
