@@ -5,7 +5,7 @@ import { crc32 as zlibCrc32 } from 'node:zlib';
 import { asLsn, asNodeId, asPartitionId, asReplicaId, asTerm } from '../../src/base/ids.js';
 import { Codec } from '../../src/base/ports/compressor.js';
 import { ProtobufWriter } from '../../src/base/protobuf.js';
-import { FileObjectStore } from '../../src/object-store/index.js';
+import { FileObjectStore } from '../../src/object-store/file.js';
 import { nodeDisk } from '../../src/server/adapters/node-disk.js';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
 import { ZstdCompressor } from '../../src/server/adapters/zstd-compressor.js';
