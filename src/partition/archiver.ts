@@ -303,7 +303,7 @@ export class Archiver {
           signal,
           bytesPerSecondMax: options.bytesPerSecondMax,
           // What nobody has confirmed may be of a replica that diverged.
-          mayReuse: (manifest) => manifest.lsn === this.#archive.archivedLsn,
+          mayReuse: (_manifest, name) => name === this.#archive.manifest,
           onProgress: (progress) => (this.#underWay = { lsn, progress }),
         });
         name = written.name;
