@@ -195,9 +195,9 @@ export class Wal implements WriteAheadLog {
   }
 
   get canAccept(): boolean {
-    const { current, pendingBytes } = this.groupCommit;
+    const { roomBytes, pendingBytes } = this.groupCommit;
     if (this.failure !== undefined || this.stopping !== undefined || this.space === 'low') return false;
-    const fits = this.supply.isReady || pendingBytes < (current?.room ?? 0);
+    const fits = this.supply.isReady || pendingBytes < roomBytes;
     return fits && pendingBytes < this.options.maxPendingBytes;
   }
 
