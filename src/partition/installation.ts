@@ -47,7 +47,7 @@ export async function markReady(disk: Disk, directory: string, start: ImportedSt
  * either place.
  *
  * @param held what the replica has promised; of a start, what the log says
- * @throws LogboomError DATA_CORRUPT; DiskError
+ * @throws LogboomError DATA_CORRUPT, WAL_FAILED; DiskError
  */
 export async function finishInstallation(
   disk: Disk,
@@ -78,12 +78,17 @@ async function settle(disk: Disk, directory: string): Promise<void> {
   await disk.removeFile(recordPath(directory));
 }
 
+/** Whether there is a state store, in its place or on the way to it. */
+export async function holdsState(disk: Disk, directory: string): Promise<boolean> {
+  return (await disk.exists(directory)) || (await disk.exists(readyDirectory(directory)));
+}
+
 /** What is left of an import that nobody wants any more. */
 export async function removeStaging(disk: Disk, directory: string): Promise<void> {
   await disk.removeTree(stagingDirectory(directory));
 }
 
-function resetLog(
+async function resetLog(
   log: PartitionLog,
   { lsn, term, confState }: ImportedStart,
   held: Pick<HardState, 'term' | 'vote'>,
@@ -91,7 +96,7 @@ function resetLog(
   // A vote holds for its term; in a later term nothing was promised yet.
   const vote = term > held.term ? noReplica : held.vote;
   const hardState: HardState = { term: asTerm(Math.max(term, held.term)), vote, commit: lsn };
-  return new Promise((resolve) => log.resetTo({ lsn, term, confState, hardState }, resolve));
+  await log.resetTo({ lsn, term, confState, hardState });
 }
 
 function encodeStart({ lsn, term, confState }: ImportedStart): Uint8Array {

@@ -34,6 +34,8 @@ export interface SnapshottedReplica {
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Archived LSN or trim point may have moved. */
   trim(): void;
+  /** Resolves when all that the log was given is durable, or the replica has stopped. */
+  logSettled(): Promise<void>;
   /** Closes the store, and goes on with what `swap` has put in its place. */
   replaceStore(swap: () => Promise<void>): Promise<void>;
   /** Asks the core whether state and log may be replaced (RaftCore.beginSnapshot). @throws LogboomError PARTITION_STOPPED */
@@ -210,23 +212,30 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   /**
    * Puts the staged state in the place of this replica's own. From the core's yes on it hears of messages and time, but nothing
-   * that it says is carried out before state, log and core all begin at the snapshot. Answers false when the core says
-   * that the log has it all by now.
+   * that it says is carried out before state, log and core all begin at the snapshot; and there is no way back: what fails
+   * stops the replica, and what was begun is finished by the next start. Answers false when the core says that the log has
+   * it all by now.
    */
   async #install(imported: ImportedStart): Promise<boolean> {
     const replica = this.#replica;
     const { environment, directory, log } = this.#parts;
     if (!replica.beginSnapshot(imported)) return false;
     this.#isInstalling = true;
-    replica.observer?.onInstalling(imported);
-    await replica.replaceStore(async () => {
-      await markReady(environment.disk, directory, imported);
-      await finishInstallation(environment.disk, directory, log, replica.raftStatus);
-    });
-    // A failure on the way has stopped the replica; what was begun is finished by the next start.
-    if (replica.isStopped) return false;
-    log.setPersistedLsn(imported.lsn);
-    this.#archiver.onArchive(replica.store);
+    try {
+      // What was handed over before speaks of the old log, and must not be reported durable of the new one.
+      await replica.logSettled();
+      replica.observer?.onInstalling(imported);
+      await replica.replaceStore(async () => {
+        await markReady(environment.disk, directory, imported);
+        await finishInstallation(environment.disk, directory, log, replica.raftStatus);
+      });
+      if (replica.isStopped) return false;
+      log.setPersistedLsn(imported.lsn);
+      this.#archiver.onArchive(replica.store);
+    } catch (error) {
+      replica.fail(error);
+      return false;
+    }
     this.#isInstalling = false;
     replica.installed(imported);
     environment.logger.info('the replica goes on from a snapshot', { lsn: imported.lsn, term: imported.term });

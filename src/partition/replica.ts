@@ -523,6 +523,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#observer?.onOutput(output);
     const { persist } = output;
     if (persist !== undefined) {
+      this.#afterDurable.handedOver(persist.token);
       this.#log.append(persist, () => this.#onWalDurable(persist.token));
       // Less when it replaced entries.
       this.#watermarks.durableMoved(this.#log.durableLsn);
@@ -668,6 +669,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         this.#host.send(this.partitionId, [{ type: 'host', from: replicaId, to, term, payload }]);
       },
       trim: () => this.#trim(),
+      logSettled: () => this.#afterDurable.settled(),
       replaceStore: (swap: () => Promise<void>) => this.#processor.replaceStore(swap),
       beginSnapshot: (start: LogStart) => this.#request(() => this.#core.beginSnapshot(start)),
       installed: (start: LogStart) => this.#installed(start),
@@ -700,6 +702,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   #endWaiting(error: LogboomError): void {
     this.#rejectProposals(error);
+    this.#afterDurable.end();
     this.#reads.rejectAll(error);
     this.#caughtUpWaiters.releaseAll();
     this.#watchers.wakeAll();
