@@ -29,7 +29,7 @@ export interface SnapshottedReplica {
   readonly store: StateStore;
   readonly observer: ReplicaObserver | undefined;
   confStateAt(lsn: Lsn): ConfState;
-  /** @throws LogboomError NOT_LEADER, QUEUE_FULL, PARTITION_STOPPED, SHUTTING_DOWN */
+  /** @throws LogboomError NOT_LEADER, QUEUE_FULL, DISK_FULL, STATE_STORE_FAILED, PARTITION_STOPPED, SHUTTING_DOWN */
   propose(command: Uint8Array): { readonly lsn: Lsn; readonly term: Term };
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Archived LSN or trim point may have moved. */
@@ -53,12 +53,14 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   readonly #bootstrap: Bootstrap;
   readonly #checkpoints = new PendingProposals<Checkpoint>({ itemsMax: 16, bytesMax: 1 << 20 });
   readonly #archives = new PendingProposals<undefined>({ itemsMax: 16, bytesMax: 1 << 20 });
+  readonly #lastLsnAtStart: Lsn;
   #isInstalling = false;
 
   constructor(parts: ReplicaParts<Result, Machine>, replica: SnapshottedReplica, reader: StateReader) {
     this.#parts = parts;
     this.#replica = replica;
     const { environment, options, repository, log, machine } = parts;
+    this.#lastLsnAtStart = log.lastLsn;
     const metrics = archivingMetrics(environment.metrics, log.partitionId);
     this.#archiver = new Archiver(
       {
@@ -134,6 +136,8 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   tick(): void {
     this.#archiver.tick();
+    // The log goes on from where it was: what an earlier process was importing is not needed.
+    if (this.#replica.raftStatus.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
   }
 
   onMessage(from: ReplicaId, payload: Uint8Array): void {
@@ -176,8 +180,16 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
     }
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([this.#archiver.stop(), this.#bootstrap.stop()]);
+  /** Ends what is under way, also what waits for entries that may never be applied. The replica proposes nothing any more. */
+  halt(reason: LogboomError): void {
+    this.#archiver.halt(reason);
+    this.#bootstrap.halt(reason);
+    this.rejectAll(reason);
+  }
+
+  /** Resolves when nothing is under way any more, after `halt`. */
+  async ended(): Promise<void> {
+    await Promise.all([this.#archiver.ended(), this.#bootstrap.ended()]);
   }
 
   #readArchive(): void {

@@ -375,8 +375,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** A message of another replica of the group. */
   deliver(message: WireMessage): void {
     this.#report(() => {
-      if (message.type === 'host') this.#snapshots.onMessage(message.from, message.payload);
-      else this.#core.step(message);
+      if (message.type !== 'host') this.#core.step(message);
+      else if (message.to === this.#replicaId) this.#snapshots.onMessage(message.from, message.payload);
     });
   }
 
@@ -424,7 +424,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
   async stop(): Promise<void> {
     this.#draining = true;
-    await this.#snapshots.stop();
+    this.#snapshots.halt(shuttingDown());
+    await this.#snapshots.ended();
     await this.#processor.stop();
     if (this.#fault === undefined) {
       await this.flush().catch((error: unknown) => {
@@ -454,6 +455,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const fault = error instanceof Error ? error : new Error(String(error));
     this.#fault = fault;
     this.#processor.halt();
+    this.#snapshots.halt(partitionStopped(this.partitionId, fault));
     this.#observer?.onFault(fault);
     this.#environment.logger.error('the partition stops', {
       partition: this.partitionId,
@@ -660,6 +662,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       confStateAt: (lsn: Lsn) => this.#confHistory.at(lsn),
       propose: (command: Uint8Array) => {
         this.#throwIfNotTaking();
+        // Nobody would hear of it before the store goes on.
+        if (this.#processor.heldUp !== undefined) throw this.#processor.heldUp;
         const answer = this.#request(() => this.#core.propose([command]));
         if (!answer.ok) throw refused(this.partitionId, answer);
         return { lsn: answer.lastLsn, term: answer.term };
