@@ -54,7 +54,7 @@ export interface ArchivedReplica {
   readonly appliedBytes: number;
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Its state is wrong, and it must not serve any more. */
-  fail(error: LogboomError): void;
+  fail(error: unknown): void;
 }
 
 export interface ArchiverParts {
@@ -150,7 +150,9 @@ export class Archiver {
     this.#noteBootstraps(replica.raftStatus);
     if (this.#job === undefined && options.automatic && this.#isDue()) void this.snapshot().catch(() => {});
     if (this.#parts.trims && this.#trimming === undefined) {
-      this.#trimming = this.#trim(repository).finally(() => (this.#trimming = undefined));
+      this.#trimming = this.#trim(repository)
+        .catch((error: unknown) => replica.fail(error))
+        .finally(() => (this.#trimming = undefined));
     }
     this.#collectWhenDue(repository);
   }

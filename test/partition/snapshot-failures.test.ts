@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { DiskOperation } from '../../cluster-sim/simulated-disk.js';
 import { asLsn, asReplicaId, asTerm } from '../../src/base/ids.js';
-import type { ReplicaObserver } from '../../src/partition/index.js';
+import { RepositoryConnection, type ReplicaObserver } from '../../src/partition/index.js';
+import type { SnapshotRepository } from '../../src/snapshot/index.js';
 import type { Environment } from '../../src/base/ports/environment.js';
 import { noLogger } from '../../src/base/ports/logger.js';
 import { noMetrics } from '../../src/base/ports/metrics.js';
@@ -249,6 +250,41 @@ describe('a checkpoint', () => {
       await group.world.sleep(100);
       expect(follower.replica.stopped).toBeUndefined();
     }));
+});
+
+describe('a repository', () => {
+  it('that does not answer any more is not proved to be seen, and is once it answers', async () => {
+    const group = new TestGroup(330, 1);
+    let isHanging = false;
+    const connection = new RepositoryConnection(
+      { clock: group.node(1).clock, logger: noLogger } as unknown as Environment,
+      {
+        clusterId: 'c'.repeat(14),
+        open: async () => {
+          while (isHanging) await group.world.sleep(10);
+          return { id: 'r1' } as unknown as SnapshotRepository;
+        },
+        checkEveryMs: 1000,
+        retryMsMin: 10,
+        retryMsMax: 100,
+        snapshotsMax: 1,
+      },
+    );
+    await group.run(async () => {
+      connection.run();
+      await group.world.sleep(5500);
+      expect([connection.provenId, connection.problem]).toEqual(['r1', '']);
+      isHanging = true;
+      await group.world.sleep(5000);
+      expect(connection.provenId).toBe('');
+      expect(connection.problem).toContain('has not answered for');
+      expect(() => connection.archive(partitionId)).toThrow('has not answered for');
+      isHanging = false;
+      await group.world.sleep(100);
+      expect([connection.provenId, connection.problem]).toEqual(['r1', '']);
+      await connection.stop();
+    });
+  });
 });
 
 describe('what a replica knows to be archived', () => {
