@@ -21,6 +21,8 @@ const components: readonly (readonly [prefix: string, title: string])[] = [
   ['logboom_tail', 'Tails'],
   ['logboom_grpc_', 'gRPC'],
   ['logboom_partition_', 'Partitions'],
+  ['logboom_snapshot', 'Snapshots'],
+  ['logboom_bootstrap', 'Replicas that begin with a snapshot'],
   ['logboom_retention_', 'Retention'],
   ['logboom_link_', 'Links between nodes'],
   ['logboom_wal_', 'Write-ahead log'],

@@ -1,6 +1,8 @@
 /** What keeps a cluster from working as it should, and what to do: from what the cluster says of itself, nothing else. */
 import type { NodeInfo, PartitionInfo, ReplicaInfo } from '../client/index.js';
-import { formatCount, plural } from './format.js';
+import { formatBytes, formatCount, plural } from './format.js';
+import { bootstrapText } from './partition-view.js';
+import { explainHeld } from './trim-reasons.js';
 
 export interface Finding {
   /** `blocked`: something is refused or waits. `degraded`: all works, with less in reserve. */
@@ -12,6 +14,9 @@ export interface Finding {
 
 /** Entries by which a replica may be behind for a moment under load. */
 const lagMax = 10_000;
+
+/** A log of this size is worth a word when it could fill the rest of its disk. */
+const logBytesMin = 2 ** 30;
 
 const isSilent = (replica: ReplicaInfo): boolean => replica.role === 'unreachable';
 
@@ -33,6 +38,8 @@ export function diagnose(nodes: readonly NodeInfo[], partitions: readonly Partit
     ...nodes.flatMap(nodeFindings),
     ...quorumFindings(nodes, partitions),
     ...replicaFindings(nodes, partitions),
+    ...snapshotFindings(partitions),
+    ...logFindings(nodes, partitions),
     ...trimFindings(partitions),
   ];
   const order = ['blocked', 'degraded', 'note'];
@@ -114,6 +121,7 @@ function replicaFindings(nodes: readonly NodeInfo[], partitions: readonly Partit
               action: `See the log of ${nameOf(replica.nodeId)}.`,
             },
           ];
+        if (replica.bootstrap) return [bootstrapFinding(where, id, replica.bootstrap)];
         if (leader && leader.appliedLsn === replica.appliedLsn && leader.stateHash !== replica.stateHash)
           return [
             {
@@ -137,17 +145,79 @@ function replicaFindings(nodes: readonly NodeInfo[], partitions: readonly Partit
   });
 }
 
-function trimFindings(partitions: readonly PartitionInfo[]): Finding[] {
-  const reasons = new Map<string, PartitionInfo[]>();
-  for (const partition of partitions) {
-    const reason = leaderOf(partition)?.trimHeldBecause ?? '';
-    if (reason !== '') reasons.set(reason, [...(reasons.get(reason) ?? []), partition]);
-  }
-  return [...reasons].map(([reason, held]) => ({
-    severity: 'note',
-    what: `${idsOf(held, partitions)}: the log is not trimmed: ${reason}`,
-    action: '',
+/** A replica that was away for longer than the log goes back, or is new. */
+function bootstrapFinding(where: string, partition: number, bootstrap: NonNullable<ReplicaInfo['bootstrap']>): Finding {
+  const what = `${where} ${bootstrapText(bootstrap)}`;
+  return { severity: 'degraded', what, action: bootstrapAction(partition, bootstrap.problem) };
+}
+
+function bootstrapAction(partition: number, problem: string): string {
+  if (problem === '') return 'Nothing to do: the log goes on where the snapshot ends, and it serves again by itself.';
+  if (/no snapshot repository is configured/.test(problem))
+    return 'Set snapshots.repository on that node to the place that the others use, and restart it.';
+  if (/has no snapshot of that LSN/.test(problem))
+    return `Take one with \`logboom snapshot create ${partition}\`, and see that all nodes use the same repository.`;
+  if (/space|disk full|ENOSPC/i.test(problem)) return 'Make room on that node’s disk: it is tried again by itself.';
+  return 'It is tried again by itself. If this stays, see docs/recovery.md and the log of that node.';
+}
+
+function snapshotFindings(partitions: readonly PartitionInfo[]): Finding[] {
+  const failures = byReason(partitions, ({ snapshotFailure }) => [snapshotFailure]);
+  return [...failures].map(([reason, failed]) => ({
+    severity: 'degraded',
+    what: `${idsOf(failed, partitions)}: the last snapshot failed: ${reason}`,
+    action: 'It is tried again by itself; the log is kept until one succeeds. `logboom snapshot create` tries at once.',
   }));
+}
+
+/** The log of a node grows as far as something holds it, and then its disk is full. */
+function logFindings(nodes: readonly NodeInfo[], partitions: readonly PartitionInfo[]): Finding[] {
+  return nodes
+    .filter(({ walBytes, diskFreeBytes }) => walBytes >= logBytesMin && walBytes >= diskFreeBytes)
+    .map(({ id, name, walBytes, diskFreeBytes }) => {
+      const isHeld = partitions.some((partition) => (leaderOf(partition)?.trimHeldBecause ?? '') !== '');
+      return {
+        severity: 'degraded',
+        what: `node ${id} (${name}): its log has ${formatBytes(walBytes)}, and ${formatBytes(diskFreeBytes)} of its disk are free`,
+        action: isHeld
+          ? 'It is not trimmed, see below; `logboom trim explain` says what to do.'
+          : '`logboom partition list` shows which partition is trimmed the least; take snapshots more often (snapshots.logBytes).',
+      };
+    });
+}
+
+function trimFindings(partitions: readonly PartitionInfo[]): Finding[] {
+  // Failed snapshots have a finding of their own, and replicas that are behind trim by themselves.
+  const elsewhere = new Set(['SNAPSHOT_FAILED', 'SNAPSHOT_UNDER_WAY', 'REPLICA_BEHIND']);
+  const actions = new Map<string, string>();
+  const held = byReason(partitions, ({ trimHeldBecause }) =>
+    explainHeld(trimHeldBecause)
+      .filter(({ kind }) => !elsewhere.has(kind))
+      .map(({ reason, action }) => {
+        actions.set(reason, action);
+        return reason;
+      }),
+  );
+  return [...held].map(([reason, some]) => ({
+    severity: 'note',
+    what: `${idsOf(some, partitions)}: the log is not trimmed: ${reason}`,
+    action: actions.get(reason) ?? '',
+  }));
+}
+
+/** Partitions by what their leaders say. */
+function byReason(
+  partitions: readonly PartitionInfo[],
+  reasonsOf: (leader: ReplicaInfo) => readonly string[],
+): Map<string, PartitionInfo[]> {
+  const found = new Map<string, PartitionInfo[]>();
+  for (const partition of partitions) {
+    const leader = leaderOf(partition);
+    for (const reason of leader ? reasonsOf(leader) : []) {
+      if (reason !== '') found.set(reason, [...(found.get(reason) ?? []), partition]);
+    }
+  }
+  return found;
 }
 
 function idsOf(some: readonly PartitionInfo[], all: readonly PartitionInfo[]): string {

@@ -52,6 +52,17 @@ const hints: Readonly<Record<string, string>> = {
   DATA_CORRUPT: 'Run `logboom partition verify` to see what is damaged, and see the server’s log.',
   PARTITION_STOPPED: 'See `logboom status` and the server’s log for the fault.',
   PARTITION_NOT_FOUND: 'See `logboom partition list`.',
+  REPOSITORY_NOT_CONFIGURED:
+    'Set snapshots.repository on every node, to one place that all of them see; see docs/snapshots.md.',
+  REPOSITORY_UNAVAILABLE: 'It is tried again by itself. See docs/object-storage.md, and the log of the node.',
+  REPOSITORY_REFUSED: 'See docs/object-storage.md for permissions and for what a store must be able to do.',
+  SNAPSHOT_NOT_CONFIRMED:
+    'A majority of the replicas must have applied the LSN of the snapshot: see `logboom cluster status`, and try again.',
+  SNAPSHOT_EXPIRED:
+    'Run it again: what was uploaded is used. See snapshots.bytesPerSecond and snapshots.collectGraceMs.',
+  SNAPSHOT_NOT_FOUND: 'See `logboom snapshot list`, or take one with `logboom snapshot create`.',
+  SNAPSHOT_CORRUPT: 'Take another one with `logboom snapshot create`; see docs/recovery.md.',
+  STATE_DIVERGED: 'Keep its data directory, and see docs/recovery.md.',
   TOKEN_MISSING: 'Give a token with --token-file FILE or LOGBOOM_TOKEN; `logboom token create` makes one.',
   TOKEN_INVALID: 'Is it the right token, and does the tokens file of every node have it? See docs/security.md.',
   TOKEN_EXPIRED: 'Ask for a new token; `logboom token create` makes one.',

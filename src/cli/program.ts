@@ -7,10 +7,12 @@ import { addContextCommand } from './commands/context.js';
 import { addNodeCommands } from './commands/node.js';
 import { addPartitionCommands } from './commands/partition.js';
 import { addReadCommand } from './commands/read.js';
+import { addSnapshotCommands } from './commands/snapshot.js';
 import { addStatusCommand } from './commands/status.js';
 import { addStreamCommands } from './commands/stream.js';
 import { addTailCommand } from './commands/tail.js';
 import { addTokenCommands } from './commands/token.js';
+import { addTrimCommands } from './commands/trim.js';
 import { exitCode, failureJson, failureText, UsageError } from './failure.js';
 import type { CommandIo } from './io.js';
 import { helpHint, usageErrorOf } from './usage.js';
@@ -35,6 +37,8 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
     .version(packageVersion(), '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', examples)
+    // What stands behind a command is that command's: "trim" has options and commands of its own.
+    .enablePositionalOptions()
     .showSuggestionAfterError();
   // Loaded for the list in its help alone: client commands are to start without the server.
   const settings = args[0] === 'server' ? (await import('../server/config/index.js')).settingEntries : undefined;
@@ -46,6 +50,8 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
   addContextCommand(program, io);
   addStatusCommand(program, io);
   addPartitionCommands(program, io);
+  addSnapshotCommands(program, io);
+  addTrimCommands(program, io);
   addClusterCommands(program, io);
   addTokenCommands(program, io);
   for (const command of commandsOf(program)) configure(command, io);

@@ -2,8 +2,11 @@ import { formatBytes, formatCount, formatDuration } from './format.js';
 import type { CommandIo } from './io.js';
 
 export interface ProgressState {
-  readonly records: number;
+  /** Undefined: they are not counted. */
+  readonly records?: number;
   readonly bytes: number;
+  /** That were there when the line began, and say nothing about the rate. */
+  readonly bytesBefore?: number;
   /** Undefined when it is not known how much will come: then there is no bar. */
   readonly totalBytes: number | undefined;
 }
@@ -51,8 +54,8 @@ export class Progress {
 
 /** `[#####-----]  42 %  1,234 records  12.3 MiB  4.5 MiB/s  12 s left`, cut to the width of the terminal. */
 export function progressLine(state: ProgressState, elapsedMs: number, columns: number): string {
-  const { records, bytes, totalBytes } = state;
-  const bytesPerSecond = elapsedMs > 0 ? (bytes / elapsedMs) * 1000 : 0;
+  const { records, bytes, bytesBefore = 0, totalBytes } = state;
+  const bytesPerSecond = elapsedMs > 0 ? ((bytes - bytesBefore) / elapsedMs) * 1000 : 0;
   const parts: string[] = [];
   if (totalBytes !== undefined && totalBytes > 0) {
     const share = Math.min(1, bytes / totalBytes);
@@ -61,7 +64,8 @@ export function progressLine(state: ProgressState, elapsedMs: number, columns: n
       `[${'#'.repeat(filled)}${'-'.repeat(barCells - filled)}] ${String(Math.floor(share * 100)).padStart(3)} %`,
     );
   }
-  parts.push(`${formatCount(records)} records`, formatBytes(bytes), `${formatBytes(bytesPerSecond)}/s`);
+  if (records !== undefined) parts.push(`${formatCount(records)} records`);
+  parts.push(formatBytes(bytes), `${formatBytes(bytesPerSecond)}/s`);
   if (totalBytes !== undefined && bytesPerSecond > 0 && bytes < totalBytes)
     parts.push(`${formatDuration(Math.ceil((totalBytes - bytes) / bytesPerSecond) * 1000)} left`);
   return parts.join('  ').slice(0, Math.max(10, columns - 1));

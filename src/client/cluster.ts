@@ -10,6 +10,11 @@ export type Limits = MessageValue<typeof messages.limits>;
 export type ReplicaInfo = MessageValue<typeof messages.replica>;
 export type PartitionInfo = MessageValue<typeof messages.partition>;
 
+export type SnapshotInfo = MessageValue<typeof messages.snapshot>;
+export type CreatedSnapshot = MessageValue<typeof messages.createSnapshotResponse>;
+export type SnapshotList = MessageValue<typeof messages.listSnapshotsResponse>;
+export type TrimOutcome = MessageValue<typeof messages.trimResponse>;
+
 export interface ClusterInfo {
   readonly clusterId: string;
   readonly nodes: readonly NodeInfo[];
@@ -70,6 +75,43 @@ export class Cluster {
       idempotent: true,
     });
     return response.partitions;
+  }
+
+  /**
+   * Takes a snapshot of a partition, or joins the one that is under way, and resolves when it is complete in the repository,
+   * confirmed by a quorum and committed. Takes as long as there is new data, so it has no deadline unless one is given;
+   * `partitions` tells how far it is.
+   *
+   * @throws LogboomError REPOSITORY_NOT_CONFIGURED, REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED, SNAPSHOT_NOT_CONFIRMED, ...
+   */
+  async createSnapshot(partition: number, options: CallOptions = {}): Promise<CreatedSnapshot> {
+    const { signal, deadlineMs = Infinity } = options;
+    const request = { message: messages.createSnapshotRequest, value: { partition } };
+    // One more snapshot does no harm, so a lost answer is asked for again.
+    return this.#connection.unary(method.createSnapshot, request, messages.createSnapshotResponse, {
+      signal,
+      deadlineMs,
+      idempotent: true,
+    });
+  }
+
+  /** Of a partition, as the repository lists them, the newest first. */
+  async listSnapshots(partition: number, options: CallOptions = {}): Promise<SnapshotList> {
+    const request = { message: messages.listSnapshotsRequest, value: { partition } };
+    return this.#connection.unary(method.listSnapshots, request, messages.listSnapshotsResponse, {
+      ...options,
+      idempotent: true,
+    });
+  }
+
+  /** Lets the log of a partition go as far as is safe now; with `dryRun` only says what would be done. */
+  async trim(
+    partition: number,
+    options: CallOptions & { readonly dryRun?: boolean | undefined } = {},
+  ): Promise<TrimOutcome> {
+    const { dryRun, ...bounds } = options;
+    const request = { message: messages.trimRequest, value: { partition, dryRun } };
+    return this.#connection.unary(method.trim, request, messages.trimResponse, { ...bounds, idempotent: true });
   }
 
   /**

@@ -51,6 +51,9 @@ export const method = {
   describeCluster: `${cluster}DescribeCluster`,
   listPartitions: `${cluster}ListPartitions`,
   verifyPartition: `${cluster}VerifyPartition`,
+  createSnapshot: `${cluster}CreateSnapshot`,
+  listSnapshots: `${cluster}ListSnapshots`,
+  trim: `${cluster}Trim`,
 } as const;
 export type Method = (typeof method)[keyof typeof method];
 

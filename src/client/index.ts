@@ -8,10 +8,14 @@ export type { RecordFields, RecordInput } from './batch-buffer.js';
 export type {
   Cluster,
   ClusterInfo,
+  CreatedSnapshot,
   Limits,
   NodeInfo,
   PartitionInfo,
   ReplicaInfo,
+  SnapshotInfo,
+  SnapshotList,
+  TrimOutcome,
   Verification,
   VerificationProgress,
 } from './cluster.js';

@@ -215,6 +215,16 @@ export const describeClusterResponse = message({
 });
 export type ClusterDescription = MessageValue<typeof describeClusterResponse>;
 
+export const snapshotProgress = message({
+  lsn: field.uint64(1),
+  bytesDone: field.uint64(2),
+  bytesTotal: field.uint64(3),
+});
+export const bootstrap = message({
+  neededLsn: field.uint64(1),
+  progress: field.message(2, snapshotProgress),
+  problem: field.string(3),
+});
 export const replica = message({
   replicaId: field.uint32(1),
   nodeId: field.uint32(2),
@@ -233,6 +243,11 @@ export const replica = message({
   dirtyBytes: field.uint64(15),
   storeBytes: field.uint64(16),
   fault: field.string(17),
+  groupTrimPoint: field.uint64(18),
+  archivedManifest: field.string(19),
+  snapshot: field.message(20, snapshotProgress),
+  snapshotFailure: field.string(21),
+  bootstrap: field.message(22, bootstrap),
 });
 export const partition = message({
   id: field.uint32(1),
@@ -242,6 +257,29 @@ export const partition = message({
 });
 export const listPartitionsRequest = message({});
 export const listPartitionsResponse = message({ partitions: field.messages(1, partition) });
+
+export const createSnapshotRequest = message({ partition: field.uint32(1) });
+export const createSnapshotResponse = message({ archivedLsn: field.uint64(1), manifest: field.string(2) });
+
+export const listSnapshotsRequest = message({ partition: field.uint32(1) });
+export const snapshot = message({
+  manifest: field.string(1),
+  lsn: field.uint64(2),
+  term: field.uint64(3),
+  archived: field.bool(4),
+});
+export const listSnapshotsResponse = message({
+  snapshots: field.messages(1, snapshot),
+  repositoryId: field.string(2),
+});
+
+export const trimRequest = message({ partition: field.uint32(1), dryRun: field.bool(2) });
+export const trimResponse = message({
+  trimPoint: field.uint64(1),
+  archivedLsn: field.uint64(2),
+  mode: field.string(3),
+  heldBecause: field.string(4),
+});
 
 export const damagedValue = message({
   database: field.string(1),

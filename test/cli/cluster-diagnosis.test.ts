@@ -3,7 +3,14 @@ import { diagnose, leaderOf, replicaLag } from '../../src/cli/cluster-diagnosis.
 import type { NodeInfo, PartitionInfo, ReplicaInfo } from '../../src/client/index.js';
 
 const node = (id: number, state = 'ok'): NodeInfo =>
-  ({ id, name: `n${id}`, state, advertisedAddresses: [`127.0.0.1:${7400 + id}`] }) as unknown as NodeInfo;
+  ({
+    id,
+    name: `n${id}`,
+    state,
+    advertisedAddresses: [`127.0.0.1:${7400 + id}`],
+    walBytes: 64 << 20,
+    diskFreeBytes: 50 * 2 ** 30,
+  }) as unknown as NodeInfo;
 
 const replica = (nodeId: number, role: string, more: Partial<ReplicaInfo> = {}): ReplicaInfo =>
   ({
@@ -15,6 +22,7 @@ const replica = (nodeId: number, role: string, more: Partial<ReplicaInfo> = {}):
     appliedLsn: role === 'unreachable' ? 0 : 100,
     stateHash: 'aa',
     trimHeldBecause: '',
+    snapshotFailure: '',
     fault: '',
     ...more,
   }) as ReplicaInfo;
@@ -83,6 +91,69 @@ describe('what a cluster lacks', () => {
       'degraded: partition 3 on n2 is 59,900 entries behind',
       'note: partition 1: the log is not trimmed: no repository',
     ]);
+  });
+});
+
+describe('snapshots and trimming', () => {
+  const nodes = [node(1), node(2), node(3)];
+  const led = (id: number, more: Partial<ReplicaInfo>): PartitionInfo =>
+    partition(id, replica(1, 'leader', more), replica(2, 'follower'), replica(3, 'follower'));
+  const fetching = (bootstrap: ReplicaInfo['bootstrap']): PartitionInfo =>
+    partition(4, replica(1, 'leader'), replica(2, 'follower'), replica(3, 'follower', { appliedLsn: 3, bootstrap }));
+
+  test('a replica that fetches a snapshot, and what to do when it cannot', () => {
+    const progress = { lsn: 90, bytesDone: 1 << 20, bytesTotal: 4 << 20 };
+    expect(diagnose(nodes, [fetching({ neededLsn: 80, progress, problem: '' })])).toEqual([
+      {
+        severity: 'degraded',
+        what: 'partition 4 on n3 is fetching a snapshot of LSN 90, 1.0 MiB of 4.0 MiB (25 %)',
+        action: expect.stringMatching(/^Nothing to do/) as string,
+      },
+    ]);
+    const actionFor = (problem: string): string =>
+      diagnose(nodes, [fetching({ neededLsn: 80, progress: undefined, problem })])[0]!.action;
+    expect(actionFor('no snapshot repository is configured: set ...')).toMatch(
+      /^Set snapshots\.repository on that node/,
+    );
+    expect(actionFor('... and the repository has no snapshot of that LSN or a later one: ...')).toMatch(/create 4/);
+    expect(actionFor('ENOSPC: no space left on device')).toMatch(/^Make room/);
+    expect(actionFor('anything else')).toMatch(/docs\/recovery\.md/);
+    expect(diagnose(nodes, [fetching({ neededLsn: 80, progress: undefined, problem: 'x' })])[0]!.what).toBe(
+      'partition 4 on n3 needs a snapshot of LSN 80 or a later one; the last attempt failed: x',
+    );
+  });
+
+  test('a snapshot that failed is told once, not as a reason of trimming again', () => {
+    const failure = { snapshotFailure: 'disk quota', trimHeldBecause: 'the last snapshot failed: disk quota' };
+    const findings = diagnose(nodes, [led(1, failure), led(2, failure), led(3, {})]);
+    expect(findings.map(({ severity, what }) => `${severity}: ${what}`)).toEqual([
+      'degraded: partitions 1, 2: the last snapshot failed: disk quota',
+    ]);
+  });
+
+  test('what holds trimming is a note with what to do, one for each reason', () => {
+    const reason = "the node has not proved that it sees this leader's snapshot repository";
+    const trimHeldBecause = `the last snapshot failed: a; b; replica 2: ${reason}`;
+    const findings = diagnose(nodes, [led(1, { trimHeldBecause }), led(2, { trimHeldBecause })]);
+    expect(findings).toEqual([
+      {
+        severity: 'note',
+        what: `all 2 partitions: the log is not trimmed: replica 2: ${reason}`,
+        action: expect.stringMatching(/same place/) as string,
+      },
+    ]);
+  });
+
+  test('a log that is larger than what is free on its disk', () => {
+    const full = { ...node(2), walBytes: 30 * 2 ** 30, diskFreeBytes: 20 * 2 ** 30 };
+    const held = led(1, { trimHeldBecause: 'trim.mode is none' });
+    expect(diagnose([node(1), full, node(3)], [held]).map(({ severity, what }) => `${severity}: ${what}`)).toEqual([
+      'degraded: node 2 (n2): its log has 30.0 GiB, and 20.0 GiB of its disk are free',
+      'note: partition 1: the log is not trimmed: trim.mode is none',
+    ]);
+    expect(diagnose([full], [led(1, {})])[0]!.action).toMatch(/partition list/);
+    // Of a node that does not answer nothing is known.
+    expect(diagnose([{ ...node(1), walBytes: 0, diskFreeBytes: 0 }], [led(1, {})])).toEqual([]);
   });
 });
 

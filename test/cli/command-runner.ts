@@ -18,6 +18,8 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
   /** As if standard output were a terminal. */
   readonly terminal?: boolean;
+  /** As if standard error were one. */
+  readonly errorTerminal?: boolean;
   readonly onOutput?: (text: string) => void;
 }
 
@@ -37,7 +39,7 @@ export async function runHere(args: readonly string[], options: CommandOptions =
   const code = await runCommandLine(args, {
     stdin: input,
     stdout: Object.assign(sink(chunks, options.onOutput), { isTTY: options.terminal ?? false }),
-    stderr: sink(errors),
+    stderr: Object.assign(sink(errors), { isTTY: options.errorTerminal ?? false }),
     env: options.env ?? {},
     interrupted: options.signal ?? new AbortController().signal,
   });

@@ -400,10 +400,12 @@ describe('commands', () => {
     const groups: Record<string, string[]> = {
       stream: ['create', 'list', 'describe', 'update', 'delete'],
       partition: ['list', 'verify'],
+      snapshot: ['create', 'list'],
+      trim: ['explain'],
     };
     const commands = ['dev', 'server', 'append', 'read', 'tail', 'context', 'status'].map((name) => [name]);
     for (const [group, names] of Object.entries(groups)) commands.push(...names.map((name) => [group, name]));
-    commands.push(['stream'], ['partition'], []);
+    commands.push(['stream'], ['partition'], ['snapshot'], ['trim'], []);
     for (const command of commands) {
       const { code, text } = await run([...command, '--help']);
       expect(code).toBe(0);

@@ -54,6 +54,30 @@ describe('errors', () => {
     expect(await rejection(client.streams.get('s'))).toMatchObject({ reason: 'QUEUE_FULL', retryAfterMs: 7 });
   });
 
+  test('a snapshot is waited for longer than any other call, unless a deadline is given', async () => {
+    connect({ deadlineMs: 100 });
+    server.onSnapshots = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return { archivedLsn: 7, manifest: 'm' };
+    };
+    expect(await client.cluster.createSnapshot(3)).toEqual({ archivedLsn: 7, manifest: 'm' });
+    expect(await rejection(client.cluster.createSnapshot(3, { deadlineMs: 100 }))).toMatchObject({
+      reason: 'DEADLINE_EXCEEDED',
+    });
+    const abort = new AbortController();
+    const aborted = client.cluster.createSnapshot(3, { signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('enough')), 50);
+    expect(await rejection(aborted)).toMatchObject({ message: 'enough' });
+  });
+
+  test('a snapshot whose answer was lost is asked for again', async () => {
+    server.onSnapshots = (method, request: { partition: number }) => {
+      if (server.count(method) === 1) throw new Drop('lost');
+      return { archivedLsn: request.partition, manifest: 'm' };
+    };
+    expect(await client.cluster.createSnapshot(3)).toEqual({ archivedLsn: 3, manifest: 'm' });
+  });
+
   test('no server at the address', async () => {
     const address = await unusedAddress();
     connect({ address, retry: { attemptsMax: 2, initialDelayMs: 1 } });

@@ -82,6 +82,11 @@ export class FakeServer {
   streams = new Map<string, FakeStream>();
   /** What it says of its cluster, besides its limits. */
   cluster: () => Json = () => ({});
+  partitions: readonly Json[] = [];
+  /** Answers of CreateSnapshot, ListSnapshots and Trim, which nothing else has a part in. */
+  onSnapshots: (method: string, request: Json) => Json | Promise<Json> = () => {
+    throw new Refusal('REPOSITORY_NOT_CONFIGURED');
+  };
   readonly requests: { method: string; request: Json; atMs: number }[] = [];
   /** Runs before a request is carried out; what it throws is the answer. */
   before: (method: string, request: Json, count: number) => void | Promise<void> = () => {};
@@ -128,7 +133,10 @@ export class FakeServer {
         limits: this.limits,
         ...this.cluster(),
       })),
-      ListPartitions: this.#unary('ListPartitions', () => ({ partitions: [] })),
+      ListPartitions: this.#unary('ListPartitions', () => ({ partitions: this.partitions })),
+      CreateSnapshot: this.#unary('CreateSnapshot', (request) => this.onSnapshots('CreateSnapshot', request)),
+      ListSnapshots: this.#unary('ListSnapshots', (request) => this.onSnapshots('ListSnapshots', request)),
+      Trim: this.#unary('Trim', (request) => this.onSnapshots('Trim', request)),
       VerifyPartition: (call: ServerWritableStream<Json, Json>) => call.end(),
     });
     this.port = await new Promise<number>((resolve, reject) => {
@@ -339,7 +347,7 @@ export class FakeServer {
     return (call: ServerUnaryCall<Json, Json>, callback: sendUnaryData<Json>): void => {
       const run = async (): Promise<Json> => {
         await this.#began(method, call.request);
-        const response = handle(call.request);
+        const response = await handle(call.request);
         await this.after(method, call.request, this.count(method));
         return response;
       };

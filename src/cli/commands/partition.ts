@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import type { LogboomClient, PartitionInfo, Verification } from '../../client/index.js';
+import type { LogboomClient, Verification } from '../../client/index.js';
 import { countArgument, durationArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
 import { CommandError, failureJson, failureText, UsageError } from '../failure.js';
-import { formatBytes, formatCount, formatTable, formatTime, plural } from '../format.js';
+import { formatBytes, formatCount, formatTime, plural } from '../format.js';
 import type { CommandIo } from '../io.js';
+import { partitionNotes, partitionTable } from '../partition-view.js';
 import { Progress } from '../progress.js';
 
 export function addPartitionCommands(program: Command, io: CommandIo): void {
@@ -43,8 +44,9 @@ function addList(partition: Command, io: CommandIo): void {
       'after',
       `
 In a cluster a line is a replica: the leader has the role "leader", and one
-whose node does not answer "unreachable". With --watch and --output json each
-look is one line, with its time.
+whose node does not answer "unreachable". Below stand faults, snapshots that
+are taken or fetched, and what holds trimming. With --watch and --output json
+each look is one line, with its time.
 
 Examples:
   logboom partition list
@@ -63,7 +65,8 @@ Examples:
 
 async function printList(context: CommandContext, client: LogboomClient): Promise<void> {
   const partitions = await client.cluster.partitions({ signal: context.signal });
-  if (context.format === 'text') await context.output.write(partitionTable(partitions));
+  if (context.format === 'text')
+    await context.output.write(`${partitionTable(partitions)}${partitionNotes(partitions, context.palette)}`);
   else for (const info of partitions) await context.output.write(toJsonLine(info));
 }
 
@@ -76,7 +79,7 @@ async function watchList(context: CommandContext, client: LogboomClient, { inter
     const time = formatTime(Date.now());
     try {
       const partitions = await client.cluster.partitions({ signal });
-      const text = `${palette.dim(time)}\n${partitionTable(partitions)}`;
+      const text = `${palette.dim(time)}\n${partitionTable(partitions)}${partitionNotes(partitions, palette)}`;
       if (context.format === 'json') await output.write(toJsonLine({ time, partitions }));
       else await output.write(io.stdout.isTTY === true ? `${clearScreen}${text}` : `${text}\n`);
     } catch (error) {
@@ -85,36 +88,6 @@ async function watchList(context: CommandContext, client: LogboomClient, { inter
     }
     await sleep(interval, undefined, { signal }).catch(() => {});
   }
-}
-
-/** Every LSN of rule 1, from the lowest to the highest. */
-export function partitionTable(partitions: readonly PartitionInfo[]): string {
-  // Nothing is archived while there are no snapshots: no column of dashes.
-  const archives = partitions.some(({ replicas }) => replicas.some(({ archivedLsn }) => archivedLsn !== undefined));
-  const rows = partitions.flatMap(({ id, replicas, streamCount }) =>
-    replicas.map((replica) => [
-      id,
-      replica.replicaId,
-      replica.nodeId,
-      replica.role,
-      ...(replica.role === 'unreachable'
-        ? ['-', '-', ...(archives ? ['-'] : []), '-', '-', '-', '-', '-', '-']
-        : [
-            replica.term,
-            replica.trimPoint,
-            ...(archives ? [replica.archivedLsn ?? '-'] : []),
-            replica.persistedLsn,
-            replica.appliedLsn,
-            replica.commitLsn,
-            replica.durableLsn,
-            formatBytes(replica.storeBytes),
-            formatBytes(replica.dirtyBytes),
-          ]),
-      streamCount,
-    ]),
-  );
-  const lsns = ['TRIM', ...(archives ? ['ARCHIVED'] : []), 'PERSISTED', 'APPLIED', 'COMMIT', 'DURABLE'];
-  return formatTable(['ID', 'REPLICA', 'NODE', 'ROLE', 'TERM', ...lsns, 'STORE', 'DIRTY', 'STREAMS'], rows);
 }
 
 function addVerify(partition: Command, io: CommandIo): void {

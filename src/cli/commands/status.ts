@@ -5,12 +5,13 @@ import type { CommandContext, CommonOptions } from '../context.js';
 import { formatBytes, formatDuration, formatTime, plural } from '../format.js';
 import type { Palette } from '../format.js';
 import type { CommandIo } from '../io.js';
-import { partitionTable } from './partition.js';
+import { partitionNotes, partitionTable } from '../partition-view.js';
 import { streamTable } from './stream.js';
 
 const examples = `
 Shows the node, every LSN of its partitions (trim point <= persisted <=
-applied <= commit <= durable), and the positions of the streams.
+applied <= commit <= durable), snapshots that are taken or fetched, what holds
+trimming, and the positions of the streams.
 
 Examples:
   logboom status
@@ -86,19 +87,4 @@ function nodeText(node: ClusterInfo['nodes'][number], palette: Palette): string 
       ];
   const lines = rows.map(([name, value]) => `  ${name?.padEnd(17)}${value}`);
   return `${palette.bold(`node ${node.id} (${node.name})`)} ${state}\n${lines.join('\n')}\n`;
-}
-
-/** What does not fit into the table: faults, and why trimming is held. */
-function partitionNotes(partitions: readonly PartitionInfo[], palette: Palette): string {
-  const reasons = new Map<string, number[]>();
-  for (const { id, replicas } of partitions) {
-    for (const { fault, trimHeldBecause } of replicas) {
-      if (fault !== '') reasons.set(palette.red(fault), [...(reasons.get(palette.red(fault)) ?? []), id]);
-      if (trimHeldBecause !== '') {
-        const text = `trimming is held: ${trimHeldBecause}`;
-        reasons.set(text, [...(reasons.get(text) ?? []), id]);
-      }
-    }
-  }
-  return [...reasons].map(([text, ids]) => `partition ${ids.join(', ')}: ${text}\n`).join('');
 }
