@@ -16,6 +16,7 @@ import type { Figures, Workload } from './support/workload.js';
 import { appendWorkloads } from './workloads/append.js';
 import { idleWorkloads } from './workloads/idle.js';
 import { readWorkloads } from './workloads/read.js';
+import { snapshotWorkloads } from './workloads/snapshot.js';
 import { steadyWorkloads } from './workloads/steady.js';
 import { tailWorkloads } from './workloads/tail.js';
 
@@ -25,6 +26,7 @@ const workloads: readonly Workload[] = [
   ...tailWorkloads,
   ...steadyWorkloads,
   ...idleWorkloads,
+  ...snapshotWorkloads,
 ];
 
 interface RunOptions {

@@ -1,7 +1,9 @@
 /** What this machine can do right now: what figures are divided by, since absolute ones from shared machines do not last. */
 import { constants } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface MachineFigures {
   /** Write of 4 KiB and fdatasync, one at a time, on a preallocated file. */
@@ -10,6 +12,8 @@ export interface MachineFigures {
   readonly diskMbPerSecond: number;
   /** Copy of 1 MiB buffers in memory. */
   readonly memcpyMbPerSecond: number;
+  /** Bytes through a TCP connection to this same thread, for a second of CPU time: both ends of the way of every byte. */
+  readonly loopbackMbPerCpuSecond: number;
 }
 
 const fileBytes = 64 << 20;
@@ -36,6 +40,7 @@ export async function measureMachine(parentDirectory: string): Promise<MachineFi
       fdatasyncPerSecond: await perSecond(4096, 1),
       diskMbPerSecond: ((await perSecond(mebibyte, 1)) * mebibyte) / 1e6,
       memcpyMbPerSecond: memcpyMbPerSecond(block),
+      loopbackMbPerCpuSecond: await loopbackMbPerCpuSecond(),
     };
   } finally {
     await file.close();
@@ -52,4 +57,27 @@ function memcpyMbPerSecond(block: Buffer): number {
     copies += 1;
   }
   return (copies * block.length) / 1e6 / ((performance.now() - startedMs) / 1000);
+}
+
+async function loopbackMbPerCpuSecond(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const sender = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const receiver = await accepted;
+  const block = Buffer.alloc(64 << 10, 0x5a);
+  let received = 0;
+  receiver.on('data', (bytes) => (received += bytes.length));
+  const send = (): void => {
+    while (!sender.destroyed && sender.write(block));
+  };
+  sender.on('drain', send);
+  const before = process.cpuUsage();
+  send();
+  await delay(500);
+  const { user, system } = process.cpuUsage(before);
+  sender.destroy();
+  receiver.destroy();
+  server.close();
+  return received / (user + system);
 }

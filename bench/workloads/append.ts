@@ -61,6 +61,15 @@ export const appendWorkloads: readonly Workload[] = [
     targets: [{ figure: 'recordsPerSecond', at: 'least', value: 150_000 }],
   }),
   appendWorkload({
+    name: 'append-4k-random',
+    description: '4 KiB records of incompressible bytes, 256 in flight',
+    kind: 'random',
+    recordBytes: 4 * 1024,
+    inFlight: 256,
+    codec: 'none',
+    targets: [],
+  }),
+  appendWorkload({
     name: 'append-64k-random',
     description: '64 KiB records of incompressible bytes, 64 in flight',
     kind: 'random',
@@ -77,6 +86,15 @@ export const appendWorkloads: readonly Workload[] = [
     inFlight: 64,
     codec: 'zstd',
     targets: [{ figure: 'mbPerSecond', at: 'least', value: 200 }],
+  }),
+  appendWorkload({
+    name: 'append-256k-random',
+    description: '256 KiB records of incompressible bytes, 16 in flight',
+    kind: 'random',
+    recordBytes: 256 * 1024,
+    inFlight: 16,
+    codec: 'none',
+    targets: [],
   }),
   appendWorkload({
     name: 'append-one-in-flight',

@@ -2,7 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { latencies, spreadOf } from '../support/statistics.js';
 import type { Figures, Workload, WorkloadContext } from '../support/workload.js';
 
-/** Appends at a steady rate of bytes; answers the latency of each. */
+/** Not counted: both processes compile their code. */
+const warmUpSeconds = 2;
+
+/** Appends at a steady rate of bytes; answers the latency of each after the warm-up. */
 async function appendSteadily(
   { client, payloads }: WorkloadContext,
   options: { stream: string; seconds: number; mbPerSecond: number; recordBytes: number },
@@ -11,17 +14,16 @@ async function appendSteadily(
   const samplesMs: number[] = [];
   const appends: Promise<unknown>[] = [];
   const perSecond = (options.mbPerSecond * 1e6) / options.recordBytes;
-  const total = perSecond * options.seconds;
+  const warmUp = perSecond * warmUpSeconds;
+  const total = warmUp + perSecond * options.seconds;
   const startedMs = performance.now();
   for (let sent = 0; sent < total;) {
     const due = Math.min(total, ((performance.now() - startedMs) / 1000) * perSecond);
     for (; sent < due; sent += 1) {
       const sentMs = performance.now();
-      appends.push(
-        appender
-          .append({ value: payloads.next('random', options.recordBytes) })
-          .then(() => samplesMs.push(performance.now() - sentMs)),
-      );
+      const isCounted = sent >= warmUp;
+      const append = appender.append({ value: payloads.next('random', options.recordBytes) });
+      appends.push(append.then(() => isCounted && samplesMs.push(performance.now() - sentMs)));
     }
     if (appends.length > 10_000) await Promise.all(appends.splice(0));
     await delay(1);

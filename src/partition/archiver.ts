@@ -54,7 +54,7 @@ export interface ArchivedReplica {
   readonly appliedBytes: number;
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Its state is wrong, and it must not serve any more. */
-  fail(error: LogboomError): void;
+  fail(error: unknown): void;
 }
 
 export interface ArchiverParts {
@@ -150,7 +150,9 @@ export class Archiver {
     this.#noteBootstraps(replica.raftStatus);
     if (this.#job === undefined && options.automatic && this.#isDue()) void this.snapshot().catch(() => {});
     if (this.#parts.trims && this.#trimming === undefined) {
-      this.#trimming = this.#trim(repository).finally(() => (this.#trimming = undefined));
+      this.#trimming = this.#trim(repository)
+        .catch((error: unknown) => replica.fail(error))
+        .finally(() => (this.#trimming = undefined));
     }
     this.#collectWhenDue(repository);
   }
@@ -181,8 +183,11 @@ export class Archiver {
   /** The replicated archive state may have changed: by an entry, or with the whole state. */
   onArchive(reader: StateReader): void {
     const before = this.#archive;
-    this.#archive = decodeArchive(reader.getIndex(archiveKey));
-    if (this.#archive.archivedLsn <= before.archivedLsn) return;
+    const after = decodeArchive(reader.getIndex(archiveKey));
+    // The log is replayed into a store that was reopened: what the group has committed since holds.
+    if (after.archivedLsn < before.archivedLsn || after.trimPoint < before.trimPoint) return;
+    this.#archive = after;
+    if (after.archivedLsn === before.archivedLsn) return;
     const nowMs = this.#parts.environment.clock.monotonicMs();
     this.#lastArchivedMs = nowMs;
     this.#archivedBytes = this.#bytesAt.get(this.#archive.archivedLsn) ?? this.#parts.replica.appliedBytes;
@@ -197,12 +202,19 @@ export class Archiver {
 
   onMessage(from: ReplicaId, payload: Uint8Array): void {
     const message = decodeCheckpointMessage(payload);
+    const { replica } = this.#parts;
     if (message?.type === 'request') this.#answer(from, message);
-    else if (message !== undefined) this.#reports.add(from, message);
+    // Of members only: no more reports are kept than the group has replicas.
+    else if (message !== undefined && replica.isLeader && membersOf(replica.confState).includes(from))
+      this.#reports.add(from, message);
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort(new LogboomError('SHUTTING_DOWN', 'the node is stopping'));
+  halt(reason: LogboomError): void {
+    this.#stopping.abort(reason);
+  }
+
+  /** Resolves when nothing is under way any more, after `halt`. */
+  async ended(): Promise<void> {
     await Promise.allSettled([this.#job?.done, this.#trimming, this.#collecting]);
   }
 
@@ -303,7 +315,7 @@ export class Archiver {
           signal,
           bytesPerSecondMax: options.bytesPerSecondMax,
           // What nobody has confirmed may be of a replica that diverged.
-          mayReuse: (manifest) => manifest.lsn === this.#archive.archivedLsn,
+          mayReuse: (_manifest, name) => name === this.#archive.manifest,
           onProgress: (progress) => (this.#underWay = { lsn, progress }),
         });
         name = written.name;
@@ -414,13 +426,15 @@ export class Archiver {
       this.#ask(archive.archivedLsn, undefined);
     }
     if (trimPoint <= archive.trimPoint) return;
+    let failed = 'the newest snapshot cannot be read back';
     try {
       // What the trim relies on must be there now, and not only when it was archived.
       await repository.archive(this.#parts.partitionId).confirm(archive.manifest, { signal: this.#stopping.signal });
+      failed = 'the trim point cannot be committed';
       await this.#parts.proposeArchive({ ...archive, trimPoint });
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
-      this.#trimHeld = `the newest snapshot cannot be read back: ${error instanceof Error ? error.message : String(error)}`;
+      this.#trimHeld = `${failed}: ${error instanceof Error ? error.message : String(error)}`;
       environment.logger.warn('the log is not trimmed', { reason: this.#trimHeld });
     }
   }

@@ -42,6 +42,8 @@ export class Bootstrap {
   /** Asked for while the one before was ending. */
   #next: LogStart | undefined;
   #status: BootstrapStatus | undefined;
+  /** An earlier process may have left a staging directory, from which a bootstrap of this one goes on. */
+  #mayHaveLeftovers = true;
 
   constructor(parts: BootstrapParts) {
     this.#parts = parts;
@@ -59,18 +61,42 @@ export class Bootstrap {
       this.#next = start;
       return;
     }
-    this.#running = this.#run(start).finally(() => {
-      this.#running = undefined;
-      this.#status = undefined;
-      const next = this.#next;
-      this.#next = undefined;
-      if (next !== undefined) this.begin(next);
-    });
+    this.#track(this.#run(start));
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort(new LogboomError('SHUTTING_DOWN', 'the node is stopping'));
+  /** Removes what an earlier process has left, once, unless a bootstrap takes it up. */
+  discardLeftovers(): void {
+    if (!this.#mayHaveLeftovers || this.#running !== undefined || this.#stopping.signal.aborted) return;
+    this.#track(this.#cleanUp());
+  }
+
+  halt(reason: LogboomError): void {
+    this.#stopping.abort(reason);
+  }
+
+  /** Resolves when nothing is under way any more, after `halt`. */
+  async ended(): Promise<void> {
     await this.#running;
+  }
+
+  /** One work at a time. What fails outside of the attempts is told, and leaves it to the leader to ask again. */
+  #track(work: Promise<void>): void {
+    this.#running = work
+      .catch((error: unknown) => {
+        this.#parts.environment.logger.warn('a bootstrap did not end cleanly', { error: String(error) });
+      })
+      .finally(() => {
+        this.#running = undefined;
+        this.#status = undefined;
+        const next = this.#next;
+        this.#next = undefined;
+        if (next !== undefined) this.begin(next);
+      });
+  }
+
+  async #cleanUp(): Promise<void> {
+    await this.#parts.removeStaging();
+    this.#mayHaveLeftovers = false;
   }
 
   async #run(start: LogStart): Promise<void> {
@@ -88,7 +114,7 @@ export class Bootstrap {
       try {
         const installed = await this.#attempt(start, problem);
         if (installed) metrics.bootstrapDone((clock.monotonicMs() - startedMs) / 1000);
-        return;
+        break;
       } catch (error) {
         if (signal.aborted) return;
         const message = error instanceof Error ? error.message : String(error);
@@ -100,11 +126,11 @@ export class Bootstrap {
       await sleep(clock, delayMs, signal);
       delayMs = Math.min(delayMs * 2, retryMsMax);
     }
-    if (!signal.aborted) await this.#parts.removeStaging();
+    if (!signal.aborted) await this.#cleanUp();
   }
 
   async #attempt(start: LogStart, problem: string): Promise<boolean> {
-    const { repository, partitionId, environment, restore, removeStaging, install } = this.#parts;
+    const { repository, partitionId, environment, restore, install } = this.#parts;
     const { signal } = this.#stopping;
     if (repository === undefined) throw noRepository(partitionId);
     const archive = repository.archive(partitionId);
@@ -121,9 +147,7 @@ export class Bootstrap {
         });
         environment.logger.info('snapshot imported', { lsn, manifest: name });
         const { term, confState } = manifest;
-        if (await install({ lsn, term, confState })) return true;
-        await removeStaging();
-        return false;
+        return await install({ lsn, term, confState });
       } catch (error) {
         if (signal.aborted || !isUnusable(error)) throw error;
         environment.logger.warn('a snapshot cannot be used; an older one is looked for', {

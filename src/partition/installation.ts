@@ -12,6 +12,9 @@
  * snapshot; old store away; `7.ready` becomes `7`) is done again by every start until `7.ready` is gone, and each of its steps
  * may be repeated: the log is reset only while it begins below the snapshot, and from the rename on the replica neither
  * votes nor accepts entries before the rest is done, so a reset done twice forgets nothing.
+ *
+ * A process that was killed behind a rename has left a name that is there and not durable. Whoever finds it makes it durable
+ * before anything is done that rests on it: a power loss would undo the rename, and not what came after it.
  */
 import { LogboomError } from '../base/errors.js';
 import { asLsn, asTerm, noReplica, type Lsn, type Term } from '../base/ids.js';
@@ -44,7 +47,7 @@ export async function markReady(disk: Disk, directory: string, start: ImportedSt
  * either place.
  *
  * @param held what the replica has promised; of a start, what the log says
- * @throws LogboomError DATA_CORRUPT; DiskError
+ * @throws LogboomError DATA_CORRUPT, WAL_FAILED; DiskError
  */
 export async function finishInstallation(
   disk: Disk,
@@ -53,25 +56,31 @@ export async function finishInstallation(
   held: Pick<HardState, 'term' | 'vote'>,
 ): Promise<boolean> {
   const ready = readyDirectory(directory);
+  const parent = parentOf(directory);
   if (!(await disk.exists(ready))) {
-    await removeRecord(disk, directory);
+    if (await disk.exists(recordPath(directory))) await settle(disk, directory);
     return false;
   }
   const start = decodeStart(recordPath(ready), await disk.readFile(recordPath(ready)));
+  await disk.syncDirectory(parent);
   if (log.trimPoint < start.lsn) await resetLog(log, start, held);
-  const parent = parentOf(directory);
   await disk.removeTree(directory);
   // The old store's absence must not be undone once the new one is there.
   await disk.syncDirectory(parent);
   await disk.rename(ready, directory);
-  await disk.syncDirectory(parent);
-  await removeRecord(disk, directory);
+  await settle(disk, directory);
   return true;
 }
 
-/** It has done its work; left behind by a crash, it means nothing in the replica's own directory. */
-async function removeRecord(disk: Disk, directory: string): Promise<void> {
-  if (await disk.exists(recordPath(directory))) await disk.removeFile(recordPath(directory));
+/** The new store has its name, which is made durable; then the record has done its work. */
+async function settle(disk: Disk, directory: string): Promise<void> {
+  await disk.syncDirectory(parentOf(directory));
+  await disk.removeFile(recordPath(directory));
+}
+
+/** Whether there is a state store, in its place or on the way to it. */
+export async function holdsState(disk: Disk, directory: string): Promise<boolean> {
+  return (await disk.exists(directory)) || (await disk.exists(readyDirectory(directory)));
 }
 
 /** What is left of an import that nobody wants any more. */
@@ -79,7 +88,7 @@ export async function removeStaging(disk: Disk, directory: string): Promise<void
   await disk.removeTree(stagingDirectory(directory));
 }
 
-function resetLog(
+async function resetLog(
   log: PartitionLog,
   { lsn, term, confState }: ImportedStart,
   held: Pick<HardState, 'term' | 'vote'>,
@@ -87,7 +96,7 @@ function resetLog(
   // A vote holds for its term; in a later term nothing was promised yet.
   const vote = term > held.term ? noReplica : held.vote;
   const hardState: HardState = { term: asTerm(Math.max(term, held.term)), vote, commit: lsn };
-  return new Promise((resolve) => log.resetTo({ lsn, term, confState, hardState }, resolve));
+  await log.resetTo({ lsn, term, confState, hardState });
 }
 
 function encodeStart({ lsn, term, confState }: ImportedStart): Uint8Array {

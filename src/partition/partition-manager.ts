@@ -16,7 +16,7 @@ import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
 import { restoreSnapshot } from '../snapshot/index.js';
 import { DiskWatch } from './disk-watch.js';
-import { finishInstallation } from './installation.js';
+import { finishInstallation, holdsState } from './installation.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import type { RepositoryAccess } from './repository-access.js';
 import type { ReplicaStatus, ReplicaTransport } from './types.js';
@@ -340,7 +340,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   /** A partition whose log is gone but whose store is there has lost its votes and its newest entries: not a new one. */
   async #createLog(placement: ReplicaPlacement, directory: string): Promise<PartitionLog> {
     const { partitionId: id, replicaId, confState } = placement;
-    if (await this.#environment.disk.exists(directory)) {
+    if (await holdsState(this.#environment.disk, directory)) {
       throw new LogboomError(
         'WAL_CORRUPT',
         `partition ${id} has a state store in ${directory}, but the write-ahead log does not know it: the log was deleted ` +

@@ -100,6 +100,8 @@ export class Processor<Result> {
   #works = 0;
   /** Aborted when no further group is to be applied. */
   readonly #stopping = new AbortController();
+  /** Aborted when a failed store need not be opened again: at a stop, or because another is to take its place. */
+  #reopeningEnds = new AbortController();
 
   /** `store` is open and `machine` loaded from it. */
   constructor(parts: {
@@ -180,6 +182,7 @@ export class Processor<Result> {
   /** Applies no further group. */
   halt(): void {
     this.#stopping.abort();
+    this.#reopeningEnds.abort();
   }
 
   /** Finishes the group under way and applies no further one; the store stays open. */
@@ -201,11 +204,14 @@ export class Processor<Result> {
 
   /**
    * Replaces state and log by an imported snapshot: closes the store after the group under way, and goes on with the one that
-   * `swap` puts in its place, which begins at another LSN. What fails in between ends the processor.
+   * `swap` puts in its place, which begins at another LSN. What fails in between ends the processor. Does not wait for a failed
+   * store to be opened again: that may never be, and is not needed any more.
    */
   async replaceStore(swap: () => Promise<void>): Promise<void> {
     this.#reopening = true;
+    this.#reopeningEnds.abort();
     await this.#run(async () => {
+      if (!this.#isStopping) this.#reopeningEnds = new AbortController();
       this.#closed = true;
       await this.#store.close({ flush: false }).catch((error: unknown) => {
         this.#environment.logger.warn('closing the state store that is replaced failed', { error: String(error) });
@@ -322,13 +328,14 @@ export class Processor<Result> {
       error: cause.message,
     });
     await this.#awaitSpace();
+    if (this.#reopeningEnds.signal.aborted) return;
     this.#closed = true;
     this.#metrics.storeReopened();
     await this.#store.close({ flush: false }).catch((error: unknown) => {
       logger.warn('closing the failed state store failed as well', { error: String(error) });
     });
     let delayMs = this.#options.reopenDelayMsMin;
-    while (!this.#isStopping) {
+    while (!this.#reopeningEnds.signal.aborted) {
       try {
         return this.#adopt(await this.#openAndLoad());
       } catch (error) {
@@ -341,7 +348,7 @@ export class Processor<Result> {
             retryAfterMs: delayMs,
           }),
         );
-        await sleep(clock, delayMs, this.#stopping.signal);
+        await sleep(clock, delayMs, this.#reopeningEnds.signal);
         delayMs = Math.min(delayMs * 2, this.#options.reopenDelayMsMax);
       }
     }
@@ -367,7 +374,8 @@ export class Processor<Result> {
     this.#shownLsn = asLsn(Math.max(this.#shownLsn, this.#watermarks.applied));
     this.#watermarks.storeReopened(store.appliedLsn);
     this.#events.onStoreReopened(store.appliedLsn);
-    this.#reopening = false;
+    // When another store is to take the place of this one, nothing more is applied to it.
+    this.#reopening = this.#reopeningEnds.signal.aborted;
     this.#closed = false;
     this.#heldUp = undefined;
     this.#environment.logger.info('state store reopened', { appliedLsn: store.appliedLsn, target: this.#target });
@@ -376,7 +384,7 @@ export class Processor<Result> {
   /** Resolves when there is room to open the store again and to write anew what it had not flushed. */
   async #awaitSpace(): Promise<void> {
     const { reopenFreeBytesMin, spaceRetryMs } = this.#options;
-    while (!this.#isStopping) {
+    while (!this.#reopeningEnds.signal.aborted) {
       // Unknown is no reason to wait: the attempt will tell.
       const free = await this.#freeBytes().catch(() => Number.POSITIVE_INFINITY);
       const needed = reopenFreeBytesMin + this.#store.stats.dirtyBytes;
@@ -389,7 +397,7 @@ export class Processor<Result> {
           { facts: { free_bytes: free, needed_bytes: needed }, retryAfterMs: 1000 },
         ),
       );
-      await sleep(this.#environment.clock, spaceRetryMs, this.#stopping.signal);
+      await sleep(this.#environment.clock, spaceRetryMs, this.#reopeningEnds.signal);
     }
   }
 

@@ -29,11 +29,13 @@ export interface SnapshottedReplica {
   readonly store: StateStore;
   readonly observer: ReplicaObserver | undefined;
   confStateAt(lsn: Lsn): ConfState;
-  /** @throws LogboomError NOT_LEADER, QUEUE_FULL, PARTITION_STOPPED, SHUTTING_DOWN */
+  /** @throws LogboomError NOT_LEADER, QUEUE_FULL, DISK_FULL, STATE_STORE_FAILED, PARTITION_STOPPED, SHUTTING_DOWN */
   propose(command: Uint8Array): { readonly lsn: Lsn; readonly term: Term };
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Archived LSN or trim point may have moved. */
   trim(): void;
+  /** Resolves when all that the log was given is durable, or the replica has stopped. */
+  logSettled(): Promise<void>;
   /** Closes the store, and goes on with what `swap` has put in its place. */
   replaceStore(swap: () => Promise<void>): Promise<void>;
   /** Asks the core whether state and log may be replaced (RaftCore.beginSnapshot). @throws LogboomError PARTITION_STOPPED */
@@ -51,12 +53,14 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   readonly #bootstrap: Bootstrap;
   readonly #checkpoints = new PendingProposals<Checkpoint>({ itemsMax: 16, bytesMax: 1 << 20 });
   readonly #archives = new PendingProposals<undefined>({ itemsMax: 16, bytesMax: 1 << 20 });
+  readonly #lastLsnAtStart: Lsn;
   #isInstalling = false;
 
   constructor(parts: ReplicaParts<Result, Machine>, replica: SnapshottedReplica, reader: StateReader) {
     this.#parts = parts;
     this.#replica = replica;
     const { environment, options, repository, log, machine } = parts;
+    this.#lastLsnAtStart = log.lastLsn;
     const metrics = archivingMetrics(environment.metrics, log.partitionId);
     this.#archiver = new Archiver(
       {
@@ -132,6 +136,8 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   tick(): void {
     this.#archiver.tick();
+    // The log goes on from where it was: what an earlier process was importing is not needed.
+    if (this.#replica.raftStatus.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
   }
 
   onMessage(from: ReplicaId, payload: Uint8Array): void {
@@ -174,8 +180,16 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
     }
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([this.#archiver.stop(), this.#bootstrap.stop()]);
+  /** Ends what is under way, also what waits for entries that may never be applied. The replica proposes nothing any more. */
+  halt(reason: LogboomError): void {
+    this.#archiver.halt(reason);
+    this.#bootstrap.halt(reason);
+    this.rejectAll(reason);
+  }
+
+  /** Resolves when nothing is under way any more, after `halt`. */
+  async ended(): Promise<void> {
+    await Promise.all([this.#archiver.ended(), this.#bootstrap.ended()]);
   }
 
   #readArchive(): void {
@@ -210,23 +224,30 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   /**
    * Puts the staged state in the place of this replica's own. From the core's yes on it hears of messages and time, but nothing
-   * that it says is carried out before state, log and core all begin at the snapshot. Answers false when the core says
-   * that the log has it all by now.
+   * that it says is carried out before state, log and core all begin at the snapshot; and there is no way back: what fails
+   * stops the replica, and what was begun is finished by the next start. Answers false when the core says that the log has
+   * it all by now.
    */
   async #install(imported: ImportedStart): Promise<boolean> {
     const replica = this.#replica;
     const { environment, directory, log } = this.#parts;
     if (!replica.beginSnapshot(imported)) return false;
     this.#isInstalling = true;
-    replica.observer?.onInstalling(imported);
-    await replica.replaceStore(async () => {
-      await markReady(environment.disk, directory, imported);
-      await finishInstallation(environment.disk, directory, log, replica.raftStatus);
-    });
-    // A failure on the way has stopped the replica; what was begun is finished by the next start.
-    if (replica.isStopped) return false;
-    log.setPersistedLsn(imported.lsn);
-    this.#archiver.onArchive(replica.store);
+    try {
+      // What was handed over before speaks of the old log, and must not be reported durable of the new one.
+      await replica.logSettled();
+      replica.observer?.onInstalling(imported);
+      await replica.replaceStore(async () => {
+        await markReady(environment.disk, directory, imported);
+        await finishInstallation(environment.disk, directory, log, replica.raftStatus);
+      });
+      if (replica.isStopped) return false;
+      log.setPersistedLsn(imported.lsn);
+      this.#archiver.onArchive(replica.store);
+    } catch (error) {
+      replica.fail(error);
+      return false;
+    }
     this.#isInstalling = false;
     replica.installed(imported);
     environment.logger.info('the replica goes on from a snapshot', { lsn: imported.lsn, term: imported.term });

@@ -5,24 +5,16 @@ import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId } from '
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
 import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
-import type {
-  ConfChange,
-  ConfState,
-  Entry,
-  Leadership,
-  LogStart,
-  RaftOutput,
-  RaftStatus,
-  WireMessage,
-} from '../raft/types.js';
+import type { ConfChange, ConfState, Entry, Leadership, LogStart, RaftStatus, WireMessage } from '../raft/types.js';
 import type { StateStore, StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { AppliedWaiters } from './applied-waiters.js';
 import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
+import { CoreDriver } from './core-driver.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LoadingLog } from './loading-log.js';
-import { MessagesAfterDurable } from './messages-after-durable.js';
+import { LogTrimming } from './log-trimming.js';
 import { partitionMetrics, type PartitionMetrics } from './metrics.js';
 import type { ReplicaObserver } from './observer.js';
 import { Processor } from './processor.js';
@@ -31,16 +23,14 @@ import { leadershipLost, notApplied, notLeader, partitionStopped, refused, shutt
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.js';
 import { checkFit, startState, StoreGenerations } from './replica-start.js';
-import { decideTrim, type TrimDecision } from './trim.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
 import type { Applied, PartitionReplica, ReplicaStatus, TrimOutcome } from './types.js';
 import { Watchers } from './watchers.js';
 import { Watermarks } from './watermarks.js';
 
 /**
- * Carries out the core's contract (src/raft/types.ts): `#carryOut` does what one output says, in the order of its fields;
- * `#onWalDurable` and `#onApplied` report back. Outputs are taken at the end of the turn of the event loop in which they
- * became due, so that proposals and messages which arrive together leave together.
+ * Puts the parts together, and is what the node and its services see of them. What the core says is carried out by the
+ * `CoreDriver`; what it waits for is reported back from here.
  *
  * Whatever fails here besides a request is a broken invariant or a failed WAL, and ends the replica: it tells the core
  * nothing more, applies, sends and acknowledges nothing more, and says why to everyone who asks.
@@ -57,10 +47,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #host: ReplicaHost;
   readonly #log: PartitionLog;
   readonly #core: RaftCore;
+  readonly #driver: CoreDriver;
   readonly #metrics: PartitionMetrics;
   readonly #watermarks: Watermarks;
   readonly #snapshots: ReplicaSnapshots<Result, Machine>;
-  readonly #hasRepository: boolean;
+  readonly #trimming: LogTrimming;
   #confHistory: ConfHistory;
   readonly #processor: Processor<Result>;
   readonly #proposals: PendingProposals<Result>;
@@ -69,16 +60,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #storageFaults: StorageFaults;
   readonly #leadershipWatchers = new Watchers();
   readonly #caughtUpWaiters = new AppliedWaiters();
-  readonly #afterDurable: MessagesAfterDurable;
   #leadership: Leadership;
-  #pumpScheduled = false;
   #draining = false;
   #fault: Error | undefined;
   readonly #observer: ReplicaObserver | undefined;
 
   private constructor(parts: ReplicaParts<Result, Machine>, store: StateStore, stores: StoreGenerations) {
     this.partitionId = parts.log.partitionId;
-    this.#hasRepository = parts.repository !== undefined;
     this.#machine = parts.machine;
     this.#nodeId = parts.nodeId;
     this.#environment = parts.environment;
@@ -104,7 +92,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       electionTicks: parts.options.electionTicks,
       heartbeatTicks: parts.options.heartbeatTicks,
       log: new LoadingLog(parts.log, {
-        onLoaded: () => this.#report(() => this.#core.onLogLoaded()),
+        onLoaded: () => this.#driver.report(() => this.#core.onLogLoaded()),
         onFailed: (error) => this.fail(error),
       }),
       hardState: start.hardState,
@@ -125,13 +113,27 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         this.#observer?.onLeadershipGivenUp(fault);
       },
     });
-    this.#afterDurable = new MessagesAfterDurable((messages) => this.#host.send(this.partitionId, messages));
     this.#leadership = { role: status.role, leader: status.leader, term: status.term };
     this.#watermarks = new Watermarks({
       durable: parts.log.durableLsn,
       commit: store.appliedLsn,
       applied: store.appliedLsn,
       persisted: store.persistedLsn,
+    });
+    this.#driver = new CoreDriver({
+      core: this.#core,
+      log: parts.log,
+      watermarks: this.#watermarks,
+      observer: this.#observer,
+      send: (messages) => this.#host.send(this.partitionId, messages),
+      isInstalling: () => this.#snapshots.isInstalling,
+      isStopped: () => this.#fault !== undefined,
+      onAppliable: (lsn) => this.#processor.advanceTo(lsn),
+      onReadConfirmed: (read) => this.#reads.confirmed(read),
+      onReadDropped: (context) => this.#reads.dropped(context),
+      onSnapshotNeeded: (start) => this.#snapshots.onSnapshotNeeded(start),
+      onLeadership: (leadership) => this.#onLeadership(leadership),
+      onFault: (error) => this.fail(error),
     });
     this.#proposals = new PendingProposals({
       itemsMax: parts.options.proposalsMax,
@@ -171,6 +173,18 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       },
     });
     this.#snapshots = new ReplicaSnapshots(parts, this.#snapshotted(), store);
+    this.#trimming = new LogTrimming({
+      mode: parts.options.trimMode,
+      hasRepository: parts.repository !== undefined,
+      log: parts.log,
+      watermarks: this.#watermarks,
+      observer: this.#observer,
+      confHistory: () => this.#confHistory,
+      archive: () => this.#snapshots.archive,
+      leaderHolds: () => this.#snapshots.holds,
+      // A configuration with another replica knows of another node, whatever the node's own list says.
+      nodesKnown: () => Math.max(parts.host.nodesKnown(), membersOf(this.#confHistory.latest).length),
+    });
     parts.log.setPersistedLsn(store.persistedLsn);
     stores.onPersisted = (persistedLsn) => this.#onPersisted(persistedLsn);
   }
@@ -243,7 +257,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   get status(): ReplicaStatus {
-    const trim = this.#decideTrim();
+    const trim = this.#trimming.decide();
     const diskFault = this.#storageFaults.reported;
     return {
       partitionId: this.partitionId,
@@ -313,7 +327,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     if (mode === 'archived') return { ...(await this.#snapshots.trim(dryRun)), archivedLsn, mode };
     // What is persisted goes with each flush.
     if (!dryRun && mode === 'persisted') await this.flush();
-    const { trimPoint, heldBecause } = this.#decideTrim();
+    const { trimPoint, heldBecause } = this.#trimming.decide();
     return { trimPoint, archivedLsn, mode, heldBecause };
   }
 
@@ -355,7 +369,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   tick(): void {
-    this.#report(() => {
+    this.#driver.report(() => {
       this.#core.tick();
       this.#storageFaults.tick(this.#host.storageFault());
       if (this.#host.isShortOfSpace()) this.#storageFaults.tickShortOfSpace();
@@ -369,20 +383,20 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** About once a second. */
   sampleSnapshots(): void {
-    this.#report(() => this.#snapshots.tick());
+    this.#driver.report(() => this.#snapshots.tick());
   }
 
   /** A message of another replica of the group. */
   deliver(message: WireMessage): void {
-    this.#report(() => {
-      if (message.type === 'host') this.#snapshots.onMessage(message.from, message.payload);
-      else this.#core.step(message);
+    this.#driver.report(() => {
+      if (message.type !== 'host') this.#core.step(message);
+      else if (message.to === this.#replicaId) this.#snapshots.onMessage(message.from, message.payload);
     });
   }
 
   /** What was sent to another replica of the group may be lost. */
   peerUnreachable(replicaId: ReplicaId): void {
-    this.#report(() => this.#core.onUnreachable(replicaId));
+    this.#driver.report(() => this.#core.onUnreachable(replicaId));
   }
 
   /** Resolves when everything that was in the log at the start is applied, and a leader is known; or when the replica has stopped. */
@@ -424,7 +438,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
   async stop(): Promise<void> {
     this.#draining = true;
-    await this.#snapshots.stop();
+    this.#snapshots.halt(shuttingDown());
+    await this.#snapshots.ended();
     await this.#processor.stop();
     if (this.#fault === undefined) {
       await this.flush().catch((error: unknown) => {
@@ -454,6 +469,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const fault = error instanceof Error ? error : new Error(String(error));
     this.#fault = fault;
     this.#processor.halt();
+    this.#snapshots.halt(partitionStopped(this.partitionId, fault));
     this.#observer?.onFault(fault);
     this.#environment.logger.error('the partition stops', {
       partition: this.partitionId,
@@ -466,9 +482,9 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   #begin(): void {
     // A trim point is durable only with what was written after it, and so may have been lost.
-    this.#trim();
+    this.#trimming.trim();
     this.#campaignAlone();
-    this.#schedulePump();
+    this.#driver.schedulePump();
   }
 
   /**
@@ -479,86 +495,24 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     if (this.#leadership.leader === 0 && this.isAlone && this.#core.status().role === 'follower') this.#core.campaign();
   }
 
-  /** Tells the core of an event, or carries out what it said. The caller (WAL, network, clock, store) is not to blame for what fails. */
-  #report(event: () => void): void {
-    if (this.#fault !== undefined) return;
-    try {
-      event();
-      if (this.#core.hasOutput) this.#schedulePump();
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  /** Asks the core for something, on behalf of a caller who is told how that ended. */
+  /** @throws LogboomError PARTITION_STOPPED */
   #request<Answer>(call: () => Answer): Answer {
-    let answer: { readonly value: Answer } | undefined;
-    this.#report(() => {
-      answer = { value: call() };
-    });
-    this.#throwIfStopped();
-    assert(answer !== undefined, () => `partition ${this.partitionId} serves and did not answer`);
+    const answer = this.#driver.request(call);
+    if (answer === undefined) throw this.stopped ?? shuttingDown();
     return answer.value;
   }
 
-  #schedulePump(): void {
-    // While state and log are replaced, whatever the core wants to be done waits, and then goes behind the snapshot.
-    if (this.#pumpScheduled || this.#snapshots.isInstalling) return;
-    this.#pumpScheduled = true;
-    queueMicrotask(() => {
-      this.#pumpScheduled = false;
-      this.#report(() => this.#pump());
-    });
-  }
-
-  #pump(): void {
-    if (this.#snapshots.isInstalling) return;
-    for (let output = this.#core.takeOutput(); output !== undefined; output = this.#core.takeOutput()) {
-      this.#carryOut(output);
-    }
-  }
-
-  /** In the order of the contract: the WAL first, then messages, then the rest, leadership last. */
-  #carryOut(output: RaftOutput): void {
-    this.#observer?.onOutput(output);
-    const { persist } = output;
-    if (persist !== undefined) {
-      this.#log.append(persist, () => this.#onWalDurable(persist.token));
-      // Less when it replaced entries.
-      this.#watermarks.durableMoved(this.#log.durableLsn);
-    }
-    if (output.messages.length > 0) this.#host.send(this.partitionId, output.messages);
-    this.#afterDurable.send(output);
-    if (output.appliable !== undefined) {
-      this.#watermarks.commitAdvanced(output.appliable);
-      this.#processor.advanceTo(output.appliable);
-    }
-    for (const read of output.confirmedReads) this.#reads.confirmed(read);
-    for (const context of output.droppedReads) this.#reads.dropped(context);
-    if (output.snapshotToInstall !== undefined) this.#snapshots.onSnapshotNeeded(output.snapshotToInstall);
-    if (output.leadership !== undefined) this.#onLeadership(output.leadership);
-  }
-
-  #onWalDurable(token: number): void {
-    this.#report(() => {
-      this.#observer?.onDurable(token, this.#log.durableLsn);
-      this.#watermarks.durableMoved(this.#log.durableLsn);
-      this.#afterDurable.durable(token);
-      this.#core.onWalDurable(token);
-    });
-  }
-
   #onPersisted(persistedLsn: Lsn): void {
-    this.#report(() => {
+    this.#driver.report(() => {
       this.#watermarks.persistedAdvanced(persistedLsn);
       this.#observer?.onPersisted(persistedLsn);
       this.#log.setPersistedLsn(persistedLsn);
-      this.#trim();
+      this.#trimming.trim();
     });
   }
 
   #onApplied(appliedLsn: Lsn, topics: Iterable<number>): void {
-    this.#report(() => {
+    this.#driver.report(() => {
       this.#observer?.onApplied(appliedLsn, this.#processor.lastStore.stateHash);
       this.#core.onApplied(appliedLsn);
       this.#campaignAlone();
@@ -614,37 +568,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     if (this.#leadership.leader !== 0) this.#caughtUpWaiters.applied(this.#watermarks.applied);
   }
 
-  #decideTrim(): TrimDecision {
-    return decideTrim({
-      mode: this.#options.trimMode,
-      trimPoint: this.#log.trimPoint,
-      persistedLsn: this.#watermarks.persisted,
-      archive: this.#snapshots.archive,
-      // A configuration with another replica knows of another node, whatever the node's own list says.
-      nodesKnown: Math.max(this.#host.nodesKnown(), membersOf(this.#confHistory.latest).length),
-      hasRepository: this.#hasRepository,
-      leaderHolds: this.#snapshots.holds,
-    });
-  }
-
-  #trim(): void {
-    const { trimPoint } = this.#decideTrim();
-    if (trimPoint <= this.#log.trimPoint) return;
-    // Rules 1 and 3. With more than one node, the safe point is the archived LSN.
-    const { archivedLsn } = this.#snapshots.archive;
-    assert(
-      trimPoint <= this.#watermarks.persisted,
-      () => `trim point ${trimPoint} is above the persisted LSN ${this.#watermarks.persisted}`,
-    );
-    assert(
-      this.#options.trimMode !== 'archived' || trimPoint <= archivedLsn,
-      () => `trim point ${trimPoint} is above the archived LSN ${archivedLsn}`,
-    );
-    this.#observer?.onTrimPoint(trimPoint);
-    this.#log.setTrimPoint(trimPoint, this.#confHistory.atTrimPoint(trimPoint));
-    this.#confHistory.forgetBelow(trimPoint);
-  }
-
   #rejectProposals(error: LogboomError): void {
     this.#proposals.rejectAll(error);
     this.#snapshots.rejectAll(error);
@@ -659,6 +582,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       confStateAt: (lsn: Lsn) => this.#confHistory.at(lsn),
       propose: (command: Uint8Array) => {
         this.#throwIfNotTaking();
+        // Nobody would hear of it before the store goes on.
+        if (this.#processor.heldUp !== undefined) throw this.#processor.heldUp;
         const answer = this.#request(() => this.#core.propose([command]));
         if (!answer.ok) throw refused(this.partitionId, answer);
         return { lsn: answer.lastLsn, term: answer.term };
@@ -667,7 +592,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         const { term } = this.#leadership;
         this.#host.send(this.partitionId, [{ type: 'host', from: replicaId, to, term, payload }]);
       },
-      trim: () => this.#trim(),
+      trim: () => this.#trimming.trim(),
+      logSettled: () => this.#driver.settled(),
       replaceStore: (swap: () => Promise<void>) => this.#processor.replaceStore(swap),
       beginSnapshot: (start: LogStart) => this.#request(() => this.#core.beginSnapshot(start)),
       installed: (start: LogStart) => this.#installed(start),
@@ -686,7 +612,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** State and log begin at the snapshot: so do the core, and what is known of configurations. */
   #installed(start: LogStart): void {
-    this.#report(() => {
+    this.#driver.report(() => {
       this.#confHistory = new ConfHistory(start.lsn, start.confState);
       this.#observer?.onInstalled(start, this.#processor.lastStore.stateHash);
       const isTaken = this.#core.onSnapshotDone(start);
@@ -694,12 +620,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       this.#reads.applied();
       this.#watchers.wakeAll();
       this.#settleCaughtUp();
-      this.#schedulePump();
+      this.#driver.schedulePump();
     });
   }
 
   #endWaiting(error: LogboomError): void {
     this.#rejectProposals(error);
+    this.#driver.end();
     this.#reads.rejectAll(error);
     this.#caughtUpWaiters.releaseAll();
     this.#watchers.wakeAll();

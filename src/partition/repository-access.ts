@@ -27,6 +27,8 @@ export interface RepositoryConnectionOptions {
   readonly snapshotsMax: number;
 }
 
+const checksMissedMax = 3;
+
 /** A repository that cannot be reached keeps no node from starting or serving: only snapshots and trimming wait for it. */
 export class RepositoryConnection implements RepositoryAccess {
   readonly #environment: Environment;
@@ -38,6 +40,7 @@ export class RepositoryConnection implements RepositoryAccess {
   /** One a partition: it remembers what this process has uploaded. */
   readonly #archives = new Map<PartitionId, PartitionArchive>();
   #problem = 'the snapshot repository was not reached yet';
+  #reachedMs = 0;
   #loop: Promise<void> | undefined;
 
   constructor(environment: Environment, options: RepositoryConnectionOptions) {
@@ -50,16 +53,21 @@ export class RepositoryConnection implements RepositoryAccess {
   }
 
   get provenId(): string {
-    return this.#problem === '' ? (this.#repository?.id ?? '') : '';
+    return this.problem === '' ? (this.#repository?.id ?? '') : '';
   }
 
   get problem(): string {
-    return this.#problem;
+    if (this.#problem !== '') return this.#problem;
+    // A check that never returns says nothing: what was proved long ago does not count.
+    const sinceMs = this.#environment.clock.monotonicMs() - this.#reachedMs;
+    if (sinceMs <= checksMissedMax * this.#options.checkEveryMs) return '';
+    return `the snapshot repository has not answered for ${Math.floor(sinceMs)} ms`;
   }
 
   archive(partitionId: PartitionId): PartitionArchive {
-    if (this.#repository === undefined || this.#problem !== '') {
-      throw new LogboomError('REPOSITORY_UNAVAILABLE', this.#problem, { retryAfterMs: this.#options.retryMsMin });
+    const { problem } = this;
+    if (this.#repository === undefined || problem !== '') {
+      throw new LogboomError('REPOSITORY_UNAVAILABLE', problem, { retryAfterMs: this.#options.retryMsMin });
     }
     let archive = this.#archives.get(partitionId);
     if (archive === undefined) {
@@ -121,6 +129,7 @@ export class RepositoryConnection implements RepositoryAccess {
       this.#repository ??= repository;
       if (this.#problem !== '') logger.info('snapshot repository reached', { repository: repository.id });
       this.#problem = '';
+      this.#reachedMs = this.#environment.clock.monotonicMs();
       return true;
     } catch (error) {
       if (!signal.aborted) this.#complain(error instanceof Error ? error.message : String(error));

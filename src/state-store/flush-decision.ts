@@ -4,7 +4,10 @@ import type { PartitionId } from '../base/ids.js';
 export interface FlushSchedulerOptions {
   /** Unflushed bytes of all stores together, above which the fullest one is flushed. */
   readonly budgetBytes: number;
-  /** Unflushed bytes of one store at which it is flushed. */
+  /**
+   * Unflushed bytes of one store at which it is flushed. LevelDB syncs them at once, and commit groups of the log wait
+   * behind them: docs/decisions/0006-flushes-of-8-mib.md.
+   */
   readonly storeBytes: number;
   /** Age of the oldest unflushed write at which a store is flushed, however little it is. */
   readonly ageMs: number;
@@ -17,7 +20,7 @@ export interface FlushSchedulerOptions {
 const mebibyte = 1 << 20;
 export const defaultFlushSchedulerOptions: FlushSchedulerOptions = {
   budgetBytes: 96 * mebibyte,
-  storeBytes: 32 * mebibyte,
+  storeBytes: 8 * mebibyte,
   ageMs: 10_000,
   concurrentMax: 2,
   hardLimitBytes: 192 * mebibyte,

@@ -38,6 +38,8 @@ const reservedBytes = 2 * groupEndBytes;
 export class GroupCommit {
   private readonly host: GroupCommitHost;
   private segment: Segment | undefined;
+  /** Taken to be written next, while its first group is not synced yet. */
+  private nextSegment: Segment | undefined;
   private queue: Operation[] = [];
   private queueHead = 0;
   private queuedUrgent = 0;
@@ -60,6 +62,11 @@ export class GroupCommit {
   /** The segment being written. */
   get current(): Segment | undefined {
     return this.segment;
+  }
+
+  /** Bytes that the segment at hand still takes: of the one being rolled to, from the moment that it is taken. */
+  get roomBytes(): number {
+    return (this.nextSegment ?? this.segment)?.room ?? 0;
   }
 
   get pendingBytes(): number {
@@ -163,7 +170,9 @@ export class GroupCommit {
       () =>
         `an operation of ${this.queue[this.queueHead]?.bytes ?? 0} bytes does not fit into an empty segment with ${room}`,
     );
+    this.nextSegment = next;
     await this.write(next, firstPieces, { previous: segment });
+    this.nextSegment = undefined;
   }
 
   private async takeNext(): Promise<Segment | undefined> {

@@ -22,7 +22,10 @@ export interface WalOptions {
   readonly spaceRetryMs: number;
   /** How long hard states that need no sync, and trim points, wait for a group to ride with. */
   readonly lazySyncDelayMs: number;
-  /** Pace of zero-filling a segment ahead of time, as long as appends do not need it sooner. */
+  /**
+   * Pace of zero-filling a segment ahead of time, as long as appends do not need it sooner. The fill competes with their
+   * commit groups for the disk, and with the flushes of the state stores: a fast one delays both.
+   */
   readonly zeroFillBytesPerSecond: number;
   /** Segment files that stay open for reading. */
   readonly openFilesMax: number;
@@ -41,7 +44,7 @@ export const defaultWalOptions: WalOptions = {
   minFreeBytes: 128 * mebibyte,
   spaceRetryMs: 1000,
   lazySyncDelayMs: 50,
-  zeroFillBytesPerSecond: 128 * mebibyte,
+  zeroFillBytesPerSecond: 16 * mebibyte,
   openFilesMax: 64,
 };
 

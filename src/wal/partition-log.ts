@@ -16,6 +16,8 @@ export interface PartitionHost {
   readonly maxEntryBytes: number;
   /** @throws LogboomError WAL_FAILED, SHUTTING_DOWN */
   enqueue(operation: Operation): void;
+  /** The same; resolves when it is durable, and rejects when the log fails or stops first. */
+  durably(operation: (onDurable: () => void) => Operation): Promise<void>;
   /** Something may have become droppable. */
   onDroppable(): void;
 }
@@ -166,19 +168,22 @@ export class WalPartition implements PartitionLog, PartitionTarget, CachedLog {
     this.dropFromIndex();
   }
 
-  resetTo(start: { lsn: Lsn; term: Term; confState: ConfState; hardState: HardState }, onDurable: () => void): void {
+  resetTo(start: { lsn: Lsn; term: Term; confState: ConfState; hardState: HardState }): Promise<void> {
     this.checkPresent();
     const { lsn, term, confState, hardState } = start;
     assert(
       hardState.commit <= lsn,
       () => `partition ${this.partitionId}: reset to ${lsn} with commit ${hardState.commit}`,
     );
-    this.host.enqueue(new ResetOperation(this, { lsn, term, confState }, hardState, onDurable));
+    const durable = this.host.durably(
+      (onDurable) => new ResetOperation(this, { lsn, term, confState }, hardState, onDurable),
+    );
     this.cutFrom(asLsn(1));
     this.resetLsn = lsn;
     const { replicaId } = this.recovered;
     this.recovered = { replicaId, hardState, trimPoint: lsn, trimTerm: term, confState };
     this.handed = { hardState, trimPoint: lsn, trimTerm: term, lastLsn: lsn };
+    return durable;
   }
 
   /** Also after the partition was removed: a late reader gets an error, not another partition's bytes. */

@@ -26,6 +26,10 @@ export interface SupplyHost {
 }
 
 const fillChunkBytes = 1024 * 1024;
+/** The next segment is ready when the one in use is filled to a fifth less than whole. */
+const fillLead = 1.25;
+/** How often a fill that pauses looks at how much of the segment in use is left. */
+const fillLookMs = 20;
 /** Dirty pages that zero-filling may leave to the next fdatasync of the log. */
 const fillSyncBytes = 4 * fillChunkBytes;
 
@@ -37,8 +41,6 @@ export class SegmentSupply {
   private waiter: ((segment: Segment | undefined) => void) | undefined;
   private readonly stopping = new AbortController();
   private wakeRetry: (() => void) | undefined;
-  /** Ends the pause of a fill that has just become urgent. */
-  private hurry: (() => void) | undefined;
   private currentSpace: 'ok' | 'low' = 'ok';
   /** When the last step towards the segment that a commit group waits for was done, or the wait began. */
   private steppedMs = 0;
@@ -87,7 +89,6 @@ export class SegmentSupply {
     return new Promise((resolve) => {
       this.waiter = resolve;
       this.stepped();
-      this.hurry?.();
     });
   }
 
@@ -220,16 +221,20 @@ export class SegmentSupply {
         unsynced = 0;
       }
       if (this.stopping.signal.aborted) return false;
-      const neededSooner = this.waiter !== undefined || this.host.usedFraction() >= at / segmentBytes;
-      const aheadMs = startMs + (1000 * at) / zeroFillBytesPerSecond - clock.monotonicMs();
-      if (!neededSooner && aheadMs > 0) {
-        const pause = new AbortController();
-        this.hurry = () => pause.abort();
-        await sleep(clock, aheadMs, AbortSignal.any([pause.signal, this.stopping.signal]));
-        this.hurry = undefined;
-      }
+      if (at < segmentBytes) await this.pauseFill(startMs + (1000 * at) / zeroFillBytesPerSecond, at / segmentBytes);
     }
     return true;
+  }
+
+  /** Until `untilMs`, or until appends have used so much of their segment that the fill has to go on. */
+  private async pauseFill(untilMs: number, filledFraction: number): Promise<void> {
+    const { clock } = this.host.environment;
+    while (!this.stopping.signal.aborted) {
+      const aheadMs = untilMs - clock.monotonicMs();
+      const neededSooner = this.waiter !== undefined || fillLead * this.host.usedFraction() >= filledFraction;
+      if (neededSooner || aheadMs <= 0) return;
+      await sleep(clock, Math.min(aheadMs, fillLookMs), this.stopping.signal);
+    }
   }
 
   private changeDirectory(change: () => Promise<void>): Promise<void> {

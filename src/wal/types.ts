@@ -40,8 +40,13 @@ export interface PartitionLog extends LogReader {
   setTrimPoint(lsn: Lsn, confState: ConfState): void;
   /** The replica's persisted LSN: entries above it are never dropped (rule 3). */
   setPersistedLsn(lsn: Lsn): void;
-  /** Starts a log at an imported snapshot: forgets all entries; durable when `onDurable` is called. */
-  resetTo(start: { lsn: Lsn; term: Term; confState: ConfState; hardState: HardState }, onDurable: () => void): void;
+  /**
+   * Starts a log at an imported snapshot: forgets all entries. Resolves when that is durable. Everything that was appended
+   * before has to be durable already: what the callback of such an append would find is the new log.
+   *
+   * @throws LogboomError WAL_FAILED, SHUTTING_DOWN when it does not become durable any more
+   */
+  resetTo(start: { lsn: Lsn; term: Term; confState: ConfState; hardState: HardState }): Promise<void>;
 }
 
 export interface RecoveredPartition {

@@ -195,9 +195,9 @@ export class Wal implements WriteAheadLog {
   }
 
   get canAccept(): boolean {
-    const { current, pendingBytes } = this.groupCommit;
+    const { roomBytes, pendingBytes } = this.groupCommit;
     if (this.failure !== undefined || this.stopping !== undefined || this.space === 'low') return false;
-    const fits = this.supply.isReady || pendingBytes < (current?.room ?? 0);
+    const fits = this.supply.isReady || pendingBytes < roomBytes;
     return fits && pendingBytes < this.options.maxPendingBytes;
   }
 
@@ -231,6 +231,7 @@ export class Wal implements WriteAheadLog {
       reader: this.reader,
       maxEntryBytes: maxEntryBytes(this.options),
       enqueue: (operation) => this.enqueue(operation),
+      durably: (operation) => this.durably(operation),
       onDroppable: () => this.dropSegments(),
     };
   }
@@ -254,19 +255,20 @@ export class Wal implements WriteAheadLog {
     this.groupCommit.enqueue(operation);
   }
 
-  /** Rejects when the log fails or stops first. */
-  private async durably(operation: (onDurable: () => void) => Operation): Promise<void> {
+  /** Throws when the log has failed or stopped already; rejects when it does so first. */
+  private durably(operation: (onDurable: () => void) => Operation): Promise<void> {
     let durable = false;
-    const done = new Promise<void>((resolve) => {
-      this.enqueue(
-        operation(() => {
-          durable = true;
-          resolve();
-        }),
-      );
+    let report = (): void => {};
+    const done = new Promise<void>((resolve) => (report = resolve));
+    this.enqueue(
+      operation(() => {
+        durable = true;
+        report();
+      }),
+    );
+    return Promise.race([done, this.ended]).then(() => {
+      if (!durable) throw stoppedError(this.failure);
     });
-    await Promise.race([done, this.ended]);
-    if (!durable) throw stoppedError(this.failure);
   }
 
   private *writtenPartitions(): Iterable<WalPartition> {

@@ -39,26 +39,40 @@ describe('frames', () => {
   });
 });
 
-describe('damage', () => {
-  test('is refused, and the next frame is read all the same', async () => {
-    const content = log(5000);
-    const frame = Buffer.from(await compressor.compress(Codec.zstd, content));
-    const refuse = async (bytes: Buffer, maxBytes = content.length): Promise<void> => {
-      await expect(compressor.decompress(Codec.zstd, bytes, maxBytes)).rejects.toThrow(/zstd|declares/);
-      expect(content.equals(await compressor.decompress(Codec.zstd, frame, content.length))).toBe(true);
-    };
-    await refuse(frame, content.length - 1);
-    for (const length of [0, 4, 9, 11, frame.length - 1]) await refuse(frame.subarray(0, length));
-    for (const declared of [content.length - 1, content.length + 1, 0]) {
-      const lying = Buffer.from(frame);
-      lying.writeUInt32LE(declared, 6);
-      await refuse(lying, 2 * content.length);
-    }
-    await refuse(Buffer.concat([frame, frame]), 2 * content.length);
-  });
+/** The frame with another content size in its header. */
+function declaring(frame: Buffer, contentBytes: number): Buffer {
+  const lying = Buffer.from(frame);
+  const descriptor = frame.readUInt8(4);
+  const at = (descriptor & 0x20) === 0 ? 6 : 5;
+  if (descriptor >> 6 === 1) lying.writeUInt16LE(contentBytes - 256, at);
+  else lying.writeUInt32LE(contentBytes, at);
+  return lying;
+}
 
-  test('never crashes, wherever it is', async () => {
-    const content = log(200);
+describe('damage', () => {
+  // One size for each of the two decoders.
+  test.each([1000, 5000])(
+    'of a frame of %i lines is refused, and the next frame is read all the same',
+    async (lines) => {
+      const content = log(lines);
+      const frame = Buffer.from(await compressor.compress(Codec.zstd, content));
+      const refuse = async (bytes: Buffer, maxBytes = content.length): Promise<void> => {
+        await expect(compressor.decompress(Codec.zstd, bytes, maxBytes)).rejects.toThrow(/zstd|declares/);
+        expect(content.equals(await compressor.decompress(Codec.zstd, frame, content.length))).toBe(true);
+      };
+      await refuse(frame, content.length - 1);
+      for (const length of [0, 4, 9, 11, frame.length - 1]) await refuse(frame.subarray(0, length));
+      for (const declared of [content.length - 1, content.length + 1, 256]) {
+        const lying = declaring(frame, declared);
+        expect(zstdContentBytes(lying)).toBe(declared);
+        await refuse(lying, 2 * content.length);
+      }
+      await refuse(Buffer.concat([frame, frame]), 2 * content.length);
+    },
+  );
+
+  test.each([200, 5000])('never crashes, wherever it is in a frame of %i lines', async (lines) => {
+    const content = log(lines);
     const frame = Buffer.from(await compressor.compress(Codec.zstd, content));
     await fc.assert(
       fc.asyncProperty(fc.nat(frame.length - 1), fc.integer({ min: 1, max: 255 }), async (at, bits) => {

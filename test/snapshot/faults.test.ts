@@ -169,6 +169,20 @@ describe('a write that is repeated', () => {
     await archive.confirm(name);
   });
 
+  test('writes anew what an earlier snapshot has in another size', async () => {
+    const { stored } = await filled(20);
+    const repository = new TestRepository();
+    const archive = await repository.archive();
+    const first = await stored.write(archive);
+    for (const { name } of [first.manifest.chunks[0]!, first.manifest.chunks.at(-1)!]) {
+      repository.store.tamper(`c1/3/chunks/${name}`, (bytes) => bytes.subarray(1));
+    }
+    expect(await reasonOf(archive.confirm(first.name))).toBe('SNAPSHOT_CORRUPT');
+    const second = await stored.write(archive);
+    await archive.confirm(second.name);
+    expect(await (await restored(archive, second.manifest)).digest()).toBe(await stored.digest());
+  });
+
   test('writes anew what an earlier snapshot has lost', async () => {
     const { stored } = await filled(20);
     const repository = new TestRepository();

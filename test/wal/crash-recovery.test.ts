@@ -271,7 +271,13 @@ class History {
       hardState: state,
       durable: false,
     };
-    wal.partition(id)?.resetTo({ lsn, term, confState: conf, hardState: state }, () => (operation.durable = true));
+    void wal
+      .partition(id)
+      ?.resetTo({ lsn, term, confState: conf, hardState: state })
+      .then(
+        () => (operation.durable = true),
+        () => {},
+      );
     this.record(operation);
   }
 

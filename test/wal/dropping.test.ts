@@ -145,7 +145,7 @@ describe('a segment goes only when no partition needs it (rule 3)', () => {
       const { wal, a } = await openTwo(sim);
       await fill(wal, a, 4);
       const start = { lsn: lsn(1000), term: asTerm(9), confState: confState(1, 7) };
-      await new Promise<void>((resolve) => a.resetTo({ ...start, hardState: hardState(9, 0, 1000) }, resolve));
+      await a.resetTo({ ...start, hardState: hardState(9, 0, 1000) });
       await sleep(sim.clock, 500);
       expect(wal.stats.segments).toBe(1);
       expect([a.firstLsn, a.lastLsn, a.durableLsn, a.oldestLsn]).toEqual([1001, 1000, 1000, 1001]);

@@ -29,7 +29,7 @@ async function writeGolden(): Promise<void> {
     await wal.removePartition(partitionId(4));
     a.setTrimPoint(lsn(10), confState(1, 2));
     const start = { lsn: lsn(50), term: asTerm(8), confState: confState(2, 9), hardState: hardState(8, 2, 50) };
-    await new Promise<void>((resolve) => b.resetTo(start, resolve));
+    await b.resetTo(start);
     await appended(b, entries(51, 55, 8, 1000));
     await wal.stop();
   });

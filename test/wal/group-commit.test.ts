@@ -75,6 +75,45 @@ describe('group commit', () => {
       expect(order).toEqual(Array.from({ length: 30 }, (_, at) => at));
     }));
 
+  // Each of these appends was refused once a segment with QUEUE_FULL, and sent again 50 ms later.
+  test('appends are accepted while the log rolls to a segment that is ready', () =>
+    run(async ({ sim, wal, logs }) => {
+      const [log] = logs as [PartitionLog];
+      sim.disk.slowness = 10;
+      while (wal.stats.segments === 1) {
+        let done = false;
+        void appended(log, entries(log.lastLsn + 1, log.lastLsn + 1, 1, 4096)).then(() => (done = true));
+        while (!done) {
+          expect(wal.canAccept).toBe(true);
+          await sleep(sim.clock, 0.1);
+        }
+      }
+    }));
+
+  test('the next segment is ready in time, however slow the pace at which it is filled without need', () =>
+    run(
+      async ({ sim, wal, logs }) => {
+        const [log] = logs as [PartitionLog];
+        sim.disk.slowness = 5;
+        let longestMs = 0;
+        while (wal.stats.segments < 4) {
+          const startMs = sim.clock.monotonicMs();
+          await appended(log, entries(log.lastLsn + 1, log.lastLsn + 1, 1, 64 * 1024));
+          longestMs = Math.max(longestMs, sim.clock.monotonicMs() - startMs);
+          await sleep(sim.clock, 5);
+        }
+        // A write and a sync; filling what is missing takes longer.
+        expect(longestMs).toBeLessThan(20);
+      },
+      {
+        ...smallOptions,
+        segmentBytes: 8 << 20,
+        maxGroupBytes: 1 << 20,
+        maxPendingBytes: 1 << 20,
+        zeroFillBytesPerSecond: 1 << 16,
+      },
+    ));
+
   test('a group ends at maxGroupBytes, within an operation if need be; its callback comes with its last entry', () =>
     run(
       async ({ logs, syncs }) => {

@@ -46,6 +46,10 @@ export function flagsOf(entry: NodeEntry, nodes: readonly NodeEntry[], more: rea
     `--cluster-nodes=${nodes.map((node) => `${node.node_id}@${node.links}`).join(',')}`,
     `--cluster-link-port=${portOf(entry.links)}`,
     ...(given('--log-format') ? [] : ['--log-format=text']),
+    // One directory beside those of the nodes: without a repository the log would never be trimmed.
+    ...(given('--snapshots-repository')
+      ? []
+      : [`--snapshots-repository=${path.join(path.dirname(entry.data_directory), '..', 'snapshots')}`]),
     ...more,
   ];
 }
