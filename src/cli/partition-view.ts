@@ -2,6 +2,7 @@
 import type { PartitionInfo, ReplicaInfo } from '../client/index.js';
 import { formatBytes, formatTable } from './format.js';
 import type { Palette } from './format.js';
+import { explainHeld } from './trim-reasons.js';
 
 const isSilent = ({ role }: ReplicaInfo): boolean => role === 'unreachable';
 
@@ -59,7 +60,10 @@ export function partitionNotes(partitions: readonly PartitionInfo[], palette: Pa
       // Where trimming waits for it, that says so.
       if (snapshotFailure !== '' && !trimHeldBecause.includes(snapshotFailure))
         note(palette.yellow(`the last snapshot failed: ${snapshotFailure}`), id);
-      if (trimHeldBecause !== '') note(`trimming is held: ${trimHeldBecause}`, id);
+      for (const { kind, reason } of explainHeld(trimHeldBecause)) {
+        // A replica that has yet to flush is the rule after a snapshot, and the table shows it.
+        if (kind !== 'REPLICA_BEHIND') note(`trimming is held: ${reason}`, id);
+      }
     }
   }
   return [...notes].map(([text, ids]) => `partition ${ids.join(', ')}: ${text}\n`).join('');

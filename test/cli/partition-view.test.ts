@@ -62,6 +62,7 @@ test('notes tell of snapshots that are taken, fetched or failed, and of trimming
       partition(2, held, replica(2, { bootstrap: { neededLsn: 80, progress: undefined, problem: 'gone' } })),
       partition(3, replica(1, { snapshot: { lsn: 0, bytesDone: 0, bytesTotal: 0 }, snapshotFailure: 'slow' })),
       partition(4, replica(1, { snapshot: progress })),
+      partition(5, replica(1, { trimHeldBecause: 'this replica has persisted LSN 4, below ...; trim.mode is none' })),
     ],
     palette,
   );
@@ -72,6 +73,7 @@ test('notes tell of snapshots that are taken, fetched or failed, and of trimming
     'partition 3: node 1 takes a snapshot',
     'partition 3: the last snapshot failed: slow',
     'partition 4: node 1 takes a snapshot of LSN 120, 512 B of 1.0 KiB (50 %)',
+    'partition 5: trimming is held: trim.mode is none',
   ]);
 });
 
