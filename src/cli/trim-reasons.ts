@@ -18,6 +18,7 @@ type HeldKind =
   | 'SNAPSHOT_UNDER_WAY'
   | 'SNAPSHOT_FAILED'
   | 'SNAPSHOT_NOT_READABLE'
+  | 'NOT_COMMITTED'
   | 'REPOSITORY_PROBLEM'
   | 'REPOSITORY_NOT_PROVED'
   | 'BOOTSTRAP'
@@ -66,6 +67,11 @@ const rules: readonly Rule[] = [
     action:
       'If the repository is well again this passes by itself. If objects of it are lost, take another snapshot with ' +
       '`logboom snapshot create`: the log still has what it needs.',
+  },
+  {
+    kind: 'NOT_COMMITTED',
+    pattern: /^the trim point cannot be committed: /,
+    action: 'It is tried again by itself. If this stays, see `logboom cluster status` for what keeps appends waiting.',
   },
   {
     kind: 'REPOSITORY_NOT_PROVED',

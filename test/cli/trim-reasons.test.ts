@@ -46,6 +46,7 @@ describe('what a server says holds trimming is understood', () => {
     ['SNAPSHOT_UNDER_WAY', 'a snapshot is under way'],
     ['SNAPSHOT_FAILED', 'the last snapshot failed: no space; and more'],
     ['SNAPSHOT_NOT_READABLE', 'the newest snapshot cannot be read back: x of the snapshot repository: gone'],
+    ['NOT_COMMITTED', 'the trim point cannot be committed: too many proposals are waiting'],
     ['REPOSITORY_PROBLEM', 'the snapshot repository was not reached yet'],
     ['REPOSITORY_PROBLEM', 'the snapshot repository is another one: it had the id a, and now has b'],
   ] as const)('%s: %s', (kind, text) => {

@@ -84,7 +84,7 @@ export class FakeServer {
   cluster: () => Json = () => ({});
   partitions: readonly Json[] = [];
   /** Answers of CreateSnapshot, ListSnapshots and Trim, which nothing else has a part in. */
-  onSnapshots: (method: string, request: Json) => Json | Promise<Json> = () => {
+  onSnapshots: (method: string, request: Json) => Json = () => {
     throw new Refusal('REPOSITORY_NOT_CONFIGURED');
   };
   readonly requests: { method: string; request: Json; atMs: number }[] = [];
