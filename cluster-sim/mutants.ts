@@ -11,6 +11,14 @@ export const simulationMutants = {
   'producers-forgotten-on-restart':
     'a restarted replica does not know the producers any more: repeats are appended again',
   'wiped-disk-keeps-its-identity': 'a node whose disk was lost comes back as the replica it was',
+  'trim-beyond-archived': 'in a cluster, the log is trimmed to the persisted LSN, whatever is archived',
+  'trim-ignores-persisted':
+    "a replica trims its log to the group's trim point, also above what it has itself persisted",
+  'manifest-before-chunks': 'the manifest of a snapshot is stored before its chunks',
+  'collect-without-grace': 'a chunk that no manifest names is deleted at once',
+  'trim-without-proof': 'a node says that it sees the repository, whatever it sees',
+  'snapshot-skips-checksums': 'a snapshot holds what is read from the databases, whether its checksum fits or not',
+  'half-import-accepted': 'after a crash in an import, what there is of it counts as the whole state',
   'trim-touches-other-log': "one partition's trim point is applied to the logs of the others",
 } as const;
 

@@ -23,10 +23,12 @@ export interface ClusterEvents {
   onConfiguration(record: ReplicaRecord, confState: ConfState): void;
   onStoreReopened(record: ReplicaRecord): void;
   onTrim(record: ReplicaRecord): void;
+  /** The group has committed that its log may be trimmed further. */
+  onGroupTrim(record: ReplicaRecord, trimPoint: number): void;
   onLeadershipGivenUp(record: ReplicaRecord, fault: StorageFault): void;
   onPersisted(record: ReplicaRecord): void;
   /** The group has committed that a newer snapshot is archived. */
-  onArchived(record: ReplicaRecord): void;
+  onArchived(record: ReplicaRecord, archive: ArchiveState): void;
   onInstalled(record: ReplicaRecord): void;
   /** The replica stopped; the node decides whether that is a broken invariant. */
   onFault(record: ReplicaRecord, error: Error): void;
@@ -315,7 +317,8 @@ class Observation implements ReplicaObserver {
     this.#parts.events.onTrim(record);
   }
 
-  onArchive({ archivedLsn, trimPoint }: ArchiveState): void {
+  onArchive(archive: ArchiveState): void {
+    const { archivedLsn, trimPoint } = archive;
     const record = this.#record;
     this.#verdict.require(
       trimPoint <= archivedLsn && archivedLsn <= record.applied,
@@ -323,8 +326,12 @@ class Observation implements ReplicaObserver {
       () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, applied LSN ${record.applied}`,
     );
     record.archivedLsn = archivedLsn;
-    if (archivedLsn > this.#truth.archivedLsn) this.#parts.events.onArchived(record);
-    this.#truth.archivedLsn = Math.max(this.#truth.archivedLsn, archivedLsn);
+    const truth = this.#truth;
+    const [isNewer, isTrimmed] = [archivedLsn > truth.archivedLsn, trimPoint > truth.trimPoint];
+    truth.archivedLsn = Math.max(truth.archivedLsn, archivedLsn);
+    truth.trimPoint = Math.max(truth.trimPoint, trimPoint);
+    if (isNewer) this.#parts.events.onArchived(record, archive);
+    if (isTrimmed) this.#parts.events.onGroupTrim(record, trimPoint);
   }
 
   onInstalling(start: LogStart): void {

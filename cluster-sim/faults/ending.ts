@@ -80,7 +80,8 @@ export class Ending {
       node.keptDown = 'its data is damaged';
     }
     const able = cluster.nodes.filter((node) => node.keptDown === undefined);
-    if (nemesis.budget.isConfigurationChanging()) return able;
+    // Whoever needs a snapshot that is damaged is brought back by those who do not: by a newer one.
+    if (nemesis.budget.isConfigurationChanging() || nemesis.budget.isArchiveDamaged()) return able;
     for (let count = 1; count <= able.length; count += 1) {
       for (let attempt = 0; attempt < 3; attempt += 1) {
         const chosen = random.shuffled(able).slice(0, count);
@@ -102,6 +103,7 @@ export class Ending {
     const { cluster } = this.#parts;
     const { network } = cluster;
     network.heal();
+    cluster.objectsDownUntilMs = 0;
     for (const node of cluster.nodes) {
       if (healed.includes(node)) continue;
       // The rest stays broken: gone, or there and cut off, which is worse.
@@ -121,6 +123,10 @@ export class Ending {
     node.resume();
     node.nextFaults.clear();
     node.hangsUntilMs = 0;
+    if (node.repository !== undefined) {
+      node.repository.cutOffUntilMs = 0;
+      node.repository.slowness = 1;
+    }
     node.disk.slowness = 1;
     node.disk.capacityBytes = Number.POSITIVE_INFINITY;
     const { writeMsMax } = this.#parts.cluster.plan.stores;
