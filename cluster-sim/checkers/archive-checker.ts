@@ -90,7 +90,11 @@ export class ArchiveChecker {
     return last !== undefined && this.#problemOf(partitionId, last, new Set()) === undefined;
   }
 
-  #problemOf(partitionId: number, archived: Archived, excused: ReadonlySet<string> = this.#objects.damaged): string | undefined {
+  #problemOf(
+    partitionId: number,
+    archived: Archived,
+    excused: ReadonlySet<string> = this.#objects.damaged,
+  ): string | undefined {
     if (excused.has(archived.manifest)) return undefined;
     const manifest = this.#read(archived.manifest);
     if (manifest === undefined) return `${archived.manifest} is missing or damaged`;

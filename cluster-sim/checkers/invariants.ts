@@ -33,8 +33,7 @@ export const invariants = {
   'nothing-acknowledged-is-lost':
     'Every acknowledged record is found at the end, unless retention or deletion has taken it.',
   'nothing-is-invented': 'Every record that is read was appended by some client.',
-  'nothing-is-left-of-imports':
-    'A replica that is up to date keeps nothing of an import beside its state store.',
+  'nothing-is-left-of-imports': 'A replica that is up to date keeps nothing of an import beside its state store.',
   'needed-chunks-stay':
     'Nothing is deleted of the newest archived snapshot: neither its manifest nor a chunk that it names.',
   'nothing-is-there-twice': 'A record is stored once, however often its append was repeated.',

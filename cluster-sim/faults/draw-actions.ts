@@ -142,13 +142,13 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
   'objects-unavailable': ({ random }, atMs) => ({
     atMs,
     kind: 'objects-unavailable',
-    forMs: forMs(random, 1000, 30_000),
+    forMs: forMs(random, 500, 15_000),
   }),
   'objects-slow': ({ random }, atMs) => ({
     atMs,
     kind: 'objects-slow',
     factor: random.pick([5, 30]),
-    forMs: forMs(random, 1000, 20_000),
+    forMs: forMs(random, 1000, 10_000),
   }),
   'objects-cut-off': (draw, atMs) => ({
     atMs,
@@ -191,6 +191,8 @@ const rare: ReadonlySet<ActionKind> = new Set<ActionKind>([
   'misdirected-write',
   'power-loss-all',
   'rolling-restart',
+  'objects-unavailable',
+  'objects-slow',
 ]);
 
 const quietStartMs = 3000;

@@ -47,29 +47,29 @@ const oddsOf: Readonly<Record<Profile, number>> = {
 export function drawSnapshots(seed: number, profile: Profile, nodes: number): SnapshotPlan | undefined {
   const random = new RandomStream(seed, 'snapshots');
   if (!random.chance(oddsOf[profile])) return undefined;
-  const graceMs = random.pick([4000, 10_000, 20_000]);
+  const graceMs = random.pick([6000, 10_000, 20_000]);
   return {
     logBytes: random.pick([1, 3, 8]) * kibibyte,
-    ageMs: random.pick([4000, 10_000]),
+    ageMs: random.pick([3000, 8000]),
     marginEntries: random.pick([0, 0, 0, 5, 40]),
-    delayMs: random.pick([0, 0, 1000, 5000]),
-    bootstrapHoldMs: random.pick([500, 5000, 20_000]),
+    delayMs: random.pick([0, 0, 0, 1000, 5000]),
+    bootstrapHoldMs: random.pick([2000, 10_000, 40_000]),
     manifestsKept: random.pick([1, 2, 3]),
     graceMs,
     collectEveryMs: graceMs / random.pick([3, 4]),
     checkEveryMs: random.pick([1000, 5000]),
     recordsChunkBytes: random.pick([512, 2 * kibibyte, 8 * kibibyte]),
     indexChunkBytes: random.pick([256, kibibyte]),
-    checkpointBytes: random.pick([kibibyte, 4 * kibibyte, 64 * kibibyte]),
+    checkpointBytes: random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
     objects: drawObjects(random),
     blind: random.chance(0.2) ? [{ node: random.integer(1, nodes), untilMs: random.pick([45_000, 80_000]) }] : [],
   };
 }
 
 function drawObjects(random: RandomStream): ObjectWeather {
-  const some = (): number => (random.chance(0.4) ? random.pick([1000, 10_000, 60_000]) : 0);
+  const some = (): number => (random.chance(0.4) ? random.pick([500, 3000, 15_000]) : 0);
   return {
-    networkMsMax: random.pick([5, 20, 200]),
+    networkMsMax: random.pick([2, 10, 60]),
     unavailableMsMax: random.pick([200, 2000]),
     failPerMillion: some(),
     loseAnswerPerMillion: some(),

@@ -64,7 +64,8 @@ export class FaultBudget {
   mayDamageArchive(partitionId: number): boolean {
     const { checker } = this.#cluster;
     const truth = checker.truth(partitionId);
-    if (truth === undefined || this.damaged.size > 0 || this.isArchiveDamaged() || this.isConfigurationChanging()) return false;
+    if (truth === undefined || this.damaged.size > 0 || this.isArchiveDamaged() || this.isConfigurationChanging())
+      return false;
     return this.#cluster.nodes.every((node) => {
       if (!this.#cluster.isMember(partitionId, node.replicaId)) return true;
       const record = checker.record(partitionId, node.replicaId);

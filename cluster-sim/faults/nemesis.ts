@@ -9,6 +9,7 @@ import { FaultBudget } from './fault-budget.js';
 import { damageObjects } from './object-damage.js';
 import { replaceNode } from './replacement.js';
 import { rotLog, rotStore } from './rot.js';
+import { starveNodes } from './starvation.js';
 import { drawVoterChange } from './voter-changes.js';
 
 const kibibyte = 1024;
@@ -34,6 +35,7 @@ export class Nemesis {
     const { world, plan } = this.#cluster;
     this.#cluster.faultsOn = plan.profile !== 'calm';
     if (plan.profile === 'churn') void this.#disturbElections();
+    if (plan.profile === 'bootstrap') void starveNodes(this.#cluster, () => this.#ended);
     if (plan.profile === 'lease') this.#cutOffLeaders();
     for (const { node, untilMs } of plan.snapshots?.blind ?? []) {
       world.at(untilMs, () => this.#cluster.node(node)?.restart(200));

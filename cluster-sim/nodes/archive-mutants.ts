@@ -49,7 +49,10 @@ function withChunksLater(store: ObjectStore, clock: Clock): ObjectStore {
   };
 }
 
-export function mutatedRepository(repository: RepositoryAccess, mutant: SimulationMutant | undefined): RepositoryAccess {
+export function mutatedRepository(
+  repository: RepositoryAccess,
+  mutant: SimulationMutant | undefined,
+): RepositoryAccess {
   if (mutant === 'trim-without-proof') {
     return withOverrides(repository, { provenId: 'said by everybody' });
   }

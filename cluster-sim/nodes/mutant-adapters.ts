@@ -4,7 +4,8 @@ import { asLsn } from '../../src/base/ids.js';
 import { isDiskError, type Disk, type DiskFile } from '../../src/base/ports/disk.js';
 import type { ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
 import type { OrderedStore, StoreOperation } from '../../src/state-store/index.js';
-import { markKey } from '../../src/state-store/sealed-values.js';
+import type { StoreSnapshot } from '../../src/state-store/ordered-store.js';
+import { contentOf, markKey, seal } from '../../src/state-store/sealed-values.js';
 import type { PartitionLog } from '../../src/wal/types.js';
 import { findLaterGroup, scanGroup } from '../../src/wal/group-scan.js';
 import { frameHeaderBytes, FrameType, groupEndBytes, readFrame, type SegmentId } from '../../src/wal/frame.js';
@@ -34,7 +35,21 @@ export function mutatedStore(store: OrderedStore, mutant: SimulationMutant | und
       },
     });
   }
+  if (mutant === 'snapshot-skips-checksums') return passOn({ snapshot: () => resealed(store.snapshot()) });
   return store;
+}
+
+/** Whatever was read gets a checksum that fits. */
+function resealed(snapshot: StoreSnapshot): StoreSnapshot {
+  const reseal = (key: Uint8Array, value: Uint8Array): Uint8Array => seal(crc32, key, contentOf(value));
+  return {
+    get: (key) => {
+      const value = snapshot.get(key);
+      return value === undefined ? undefined : reseal(key, value);
+    },
+    scan: async (range) => (await snapshot.scan(range)).map(({ key, value }) => ({ key, value: reseal(key, value) })),
+    close: () => snapshot.close(),
+  };
 }
 
 /** Keeps each applied LSN back until the next write. */
@@ -177,6 +192,22 @@ export function mutatedObserver(
       onApplied: (appliedLsn, stateHash) => {
         observer.onApplied(appliedLsn, stateHash);
         log.setTrimPoint(appliedLsn, start.confState);
+      },
+    });
+  }
+  if (mutant === 'trim-beyond-archived') {
+    return withOverrides(observer, {
+      onPersisted: (persistedLsn) => {
+        observer.onPersisted(persistedLsn);
+        log.setTrimPoint(persistedLsn, start.confState);
+      },
+    });
+  }
+  if (mutant === 'trim-ignores-persisted') {
+    return withOverrides(observer, {
+      onArchive: (archive) => {
+        observer.onArchive(archive);
+        if (archive.trimPoint > 0) log.setTrimPoint(archive.trimPoint, start.confState);
       },
     });
   }

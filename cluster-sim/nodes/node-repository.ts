@@ -28,7 +28,10 @@ const repositoryObject = 'repository.json';
 const epochMs = 1_700_000_000_000;
 
 /** What a replica is given where there are snapshots. */
-export function archivingOf(plan: SnapshotPlan): { readonly trimMode: 'archived'; readonly archiving: ArchivingOptions } {
+export function archivingOf(plan: SnapshotPlan): {
+  readonly trimMode: 'archived';
+  readonly archiving: ArchivingOptions;
+} {
   const archiving: ArchivingOptions = {
     ...defaultArchivingOptions,
     logBytes: plan.logBytes,

@@ -24,6 +24,7 @@ import { RealityError } from '../engine/guards.js';
 import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
 import { SimulatedStoreProvider } from '../simulated-ordered-store.js';
 import { mutatedDisk, mutatedObserver, mutateLogBeforeStart } from './mutant-adapters.js';
+import { acceptHalfImports } from './import-mutants.js';
 import { NodeClock } from './node-clock.js';
 import { archivingOf, NodeRepository } from './node-repository.js';
 import { nodeLogger } from './node-logger.js';
@@ -249,6 +250,19 @@ export class SimulatedNode {
       metrics: noMetrics,
     };
     const { snapshots } = plan;
+    const storeProvider = new NodeStores({ provider: this.stores, disk, mutant });
+    if (mutant === 'half-import-accepted') {
+      const { objects, storeSizes: sizes } = this.#cluster;
+      const directories = this.#placements().map(({ partitionId }) => `${directory}/partitions/${partitionId}`);
+      await acceptHalfImports({
+        disk,
+        provider: storeProvider,
+        crc32: shortOrNativeCrc32,
+        sizes,
+        objects,
+        directories,
+      });
+    }
     const repository = this.repository?.connect(environment, this.clock);
     const options = {
       nodeId: asNodeId(this.id),
@@ -257,7 +271,7 @@ export class SimulatedNode {
         send: (partitionId: number, messages: readonly WireMessage[]) => this.#send(life, partitionId, messages),
       },
       nodesKnown: () => plan.nodes,
-      storeProvider: new NodeStores({ provider: this.stores, disk, mutant }),
+      storeProvider,
       createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),
       wal: this.#cluster.walOptions,
       flush: { ageMs: plan.flushAgeMs },

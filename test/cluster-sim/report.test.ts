@@ -39,7 +39,6 @@ test('a range that never met a kind of fault is told so, by name', () => {
   ]) {
     expect(missing).toContain(name);
   }
-  expect(notYet.join()).toMatch(/snapshots installed/);
 });
 
 test('seeds and durations are read as they are written', () => {
