@@ -27,10 +27,3 @@ export type SimulationMutant = keyof typeof simulationMutants;
 export function isSimulationMutant(name: string): name is SimulationMutant {
   return Object.hasOwn(simulationMutants, name);
 }
-
-/** Of the table of the design: what cannot be caught because its feature comes later. */
-export const mutantsNotYet: readonly string[] = [
-  'trim beyond the archived LSN, replica drops entries above its own persisted LSN, trim although a node cannot see the repository: no trim in a cluster before there are snapshots',
-  'commit regression or stale append after a snapshot: accept-stale-append covers appends below the commit LSN; the snapshot half comes with snapshots',
-  'manifest before its chunks, chunk collected too early, rotten value archived, interrupted import accepted: come with snapshots',
-];

@@ -4,7 +4,7 @@ import type { ObjectWeather, Profile, SnapshotPlan } from '../plan.js';
 
 const kibibyte = 1024;
 
-const calmObjects: ObjectWeather = {
+export const calmObjects: ObjectWeather = {
   networkMsMax: 20,
   unavailableMsMax: 2000,
   failPerMillion: 0,

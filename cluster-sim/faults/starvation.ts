@@ -11,6 +11,8 @@ const awayMsMax = 25_000;
 const lookEveryMs = 250;
 const importLooksMax = 400;
 const importLookEveryMs = 10;
+const placeLooksMax = 4000;
+const placeLookEveryMs = 0.7;
 
 export async function starveNodes(cluster: Cluster, isOver: () => boolean): Promise<void> {
   const { world } = cluster;
@@ -47,6 +49,17 @@ async function fallsBehind(cluster: Cluster, node: SimulatedNode, isOver: () => 
   return false;
 }
 
+/** Waits for the moment from which on a crash may leave the replica as it was, or at the snapshot. */
+async function isPutInPlace(cluster: Cluster, node: SimulatedNode, isOver: () => boolean): Promise<void> {
+  const { world, checker, plan } = cluster;
+  const partitions = Array.from({ length: plan.partitions }, (_, index) => index + 1);
+  const isSo = (): boolean =>
+    partitions.some((partitionId) => checker.record(partitionId, node.replicaId)?.installing !== undefined);
+  for (let looks = 0; looks < placeLooksMax && !isSo() && !isOver() && node.isUp; looks += 1) {
+    await world.sleep(placeLookEveryMs);
+  }
+}
+
 async function interruptImport(
   cluster: Cluster,
   {
@@ -61,6 +74,7 @@ async function interruptImport(
     if (node.manager?.replicas.some(({ status }) => status.bootstrap?.snapshotLsn !== undefined) === true) break;
     await world.sleep(importLookEveryMs);
   }
-  await world.sleep(random.exponential(60));
+  if (random.chance(0.5)) await world.sleep(random.exponential(60));
+  else await isPutInPlace(cluster, node, isOver);
   if (!isOver() && node.isUp) node.crash(random.chance(0.5) ? 'power' : 'process', random.exponential(300));
 }
