@@ -17,7 +17,6 @@ export const simulationMutants = {
   'manifest-before-chunks': 'the manifest of a snapshot is stored before its chunks',
   'collect-without-grace': 'a chunk that no manifest names is deleted at once',
   'trim-without-proof': 'a node says that it sees the repository, whatever it sees',
-  'snapshot-skips-checksums': 'a snapshot holds what is read from the databases, whether its checksum fits or not',
   'half-import-accepted': 'after a crash in an import, what there is of it counts as the whole state',
   'trim-touches-other-log': "one partition's trim point is applied to the logs of the others",
 } as const;
@@ -27,3 +26,9 @@ export type SimulationMutant = keyof typeof simulationMutants;
 export function isSimulationMutant(name: string): name is SimulationMutant {
   return Object.hasOwn(simulationMutants, name);
 }
+
+/** Of the table of the design: what no checker has been shown to catch. */
+export const mutantsNotYet: readonly string[] = [
+  'rotten value archived: a store that rots is seldom the one whose snapshot another replica imports before it is replaced',
+  'commit regression after a snapshot: accept-stale-append covers appends below the commit LSN',
+];

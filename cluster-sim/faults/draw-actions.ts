@@ -179,7 +179,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
   calm: [],
   swarm: ['flush'],
   lease: ['cut', 'transfer-leader'],
-  bootstrap: ['flush', 'away', 'crash', 'wipe', 'change-voters', 'transfer-leader'],
+  bootstrap: ['flush', 'away', 'crash', 'wipe', 'bit-rot', 'change-voters', 'transfer-leader'],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };

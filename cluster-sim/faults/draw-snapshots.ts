@@ -62,7 +62,11 @@ export function drawSnapshots(seed: number, profile: Profile, nodes: number): Sn
     indexChunkBytes: random.pick([256, kibibyte]),
     checkpointBytes: random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
     objects: drawObjects(random),
-    blind: random.chance(0.2) ? [{ node: random.integer(1, nodes), untilMs: random.pick([45_000, 80_000]) }] : [],
+    // Alone, a node may well have a repository of its own.
+    blind:
+      random.chance(0.2) && nodes > 1
+        ? [{ node: random.integer(1, nodes), untilMs: random.pick([45_000, 80_000]) }]
+        : [],
   };
 }
 

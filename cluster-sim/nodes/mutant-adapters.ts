@@ -4,8 +4,7 @@ import { asLsn } from '../../src/base/ids.js';
 import { isDiskError, type Disk, type DiskFile } from '../../src/base/ports/disk.js';
 import type { ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
 import type { OrderedStore, StoreOperation } from '../../src/state-store/index.js';
-import type { StoreSnapshot } from '../../src/state-store/ordered-store.js';
-import { contentOf, markKey, seal } from '../../src/state-store/sealed-values.js';
+import { markKey } from '../../src/state-store/sealed-values.js';
 import type { PartitionLog } from '../../src/wal/types.js';
 import { findLaterGroup, scanGroup } from '../../src/wal/group-scan.js';
 import { frameHeaderBytes, FrameType, groupEndBytes, readFrame, type SegmentId } from '../../src/wal/frame.js';
@@ -35,21 +34,7 @@ export function mutatedStore(store: OrderedStore, mutant: SimulationMutant | und
       },
     });
   }
-  if (mutant === 'snapshot-skips-checksums') return passOn({ snapshot: () => resealed(store.snapshot()) });
   return store;
-}
-
-/** Whatever was read gets a checksum that fits. */
-function resealed(snapshot: StoreSnapshot): StoreSnapshot {
-  const reseal = (key: Uint8Array, value: Uint8Array): Uint8Array => seal(crc32, key, contentOf(value));
-  return {
-    get: (key) => {
-      const value = snapshot.get(key);
-      return value === undefined ? undefined : reseal(key, value);
-    },
-    scan: async (range) => (await snapshot.scan(range)).map(({ key, value }) => ({ key, value: reseal(key, value) })),
-    close: () => snapshot.close(),
-  };
 }
 
 /** Keeps each applied LSN back until the next write. */

@@ -161,12 +161,14 @@ export class NodeRepository {
     const random = this.#random;
     const strikes = (perMillion: number): boolean => perMillion > 0 && random.nextUint32() % 1_000_000 < perMillion;
     if (strikes(weather.failPerMillion)) return { kind: 'fail', code: 'UNAVAILABLE' };
-    if (strikes(weather.delayPerMillion)) {
+    // What is deleted late is deleted when others may have come to need it.
+    const often = kind === 'delete' ? 10 : 1;
+    if (strikes(often * weather.delayPerMillion)) {
       return { kind: 'delay', delayMs: random.between(0, weather.delayMsMax) };
     }
     const changes = kind === 'put' || kind === 'delete';
     if (changes && strikes(weather.loseAnswerPerMillion)) return { kind: 'lose-answer' };
-    if (changes && strikes(weather.happenLaterPerMillion)) {
+    if (changes && strikes(often * weather.happenLaterPerMillion)) {
       return { kind: 'happen-later', delayMs: random.between(0, weather.happenLaterMsMax) };
     }
     if (kind === 'get' && strikes(weather.misreadPerMillion)) {
