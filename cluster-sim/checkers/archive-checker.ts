@@ -2,8 +2,8 @@
  * What replicas say is archived, compared with what is in the object store: by reading the objects themselves, at the moment
  * when something comes to depend on them. Where the plan has damaged objects on purpose, nothing is expected of them.
  */
-import { createHash } from 'node:crypto';
 import type { ArchiveState } from '../../src/partition/index.js';
+import { Sha256 } from '../engine/sha256.js';
 import { expandRuns } from '../nodes/simulated-compressor.js';
 import type { SharedObjects } from '../nodes/shared-objects.js';
 import type { PartitionTruth } from './partition-truth.js';
@@ -156,7 +156,7 @@ function parse(folder: string, bytes: Uint8Array): KnownManifest | undefined {
 function isContentOf(name: string, stored: Uint8Array, bytes: number): boolean {
   try {
     const content = expandRuns(stored, contentBytesMax);
-    const sha256 = createHash('sha256').update(content).digest('hex');
+    const sha256 = new Sha256().add(content).digest();
     return content.length === bytes && name.includes(`/chunks/${sha256}-`);
   } catch {
     return false;
