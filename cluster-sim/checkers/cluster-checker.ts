@@ -329,9 +329,10 @@ class Observation implements ReplicaObserver {
     const { archivedLsn, trimPoint } = archive;
     const record = this.#record;
     this.#verdict.require(
-      trimPoint <= archivedLsn && archivedLsn <= record.applied,
+      // Of a group of entries that is applied and not yet reported, the store shows it already.
+      trimPoint <= archivedLsn && archivedLsn <= record.commit,
       'trim-within-safe-point',
-      () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, applied LSN ${record.applied}`,
+      () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, commit LSN ${record.commit}`,
     );
     record.archivedLsn = archivedLsn;
     const truth = this.#truth;
