@@ -11,7 +11,6 @@ import { parseDuration, parseSeeds } from './cli/seeds.js';
 import { shrinkPlan } from './cli/shrink.js';
 import { makePlan } from './faults/make-plan.js';
 import { profiles, type Plan, type Profile } from './plan.js';
-import { notYet } from './report/coverage.js';
 import { timeLinePage } from './report/time-line-page.js';
 
 const program = fileURLToPath(import.meta.url);
@@ -88,7 +87,6 @@ withSeedFlags(sim.command('replay <seed>').description('runs one seed twice, and
     for (const line of lines) print(line);
     print(`commit ${commit()} ${describeReport(report)}`);
     for (const [name, count] of Object.entries(report.counts)) print(`${String(count).padStart(12)}  ${name}`);
-    for (const line of notYet) print(`           0  ${line}`);
     const isSame = again.report.traceHash === report.traceHash;
     print(
       isSame

@@ -7,10 +7,11 @@ import type { Topology } from './network/topologies.js';
 import type { SimulatedStoreFaults } from './simulated-ordered-store.js';
 
 /**
- * `churn`: spare nodes, configurations that change, nodes that are replaced; `single`: one node alone, which may trim;
- * `lease`: reads by lease, clocks that drift as far as is allowed, leaders that are cut off.
+ * `bootstrap`: logs that are trimmed all the time, nodes that are away for long, replaced or added; `churn`: spare nodes,
+ * configurations that change, nodes that are replaced; `single`: one node alone, which may trim; `lease`: reads by lease,
+ * clocks that drift as far as is allowed, leaders that are cut off.
  */
-export const profiles = ['swarm', 'calm', 'churn', 'single', 'lease'] as const;
+export const profiles = ['swarm', 'calm', 'bootstrap', 'churn', 'single', 'lease'] as const;
 export type Profile = (typeof profiles)[number];
 
 /** Odds a million operations. */
@@ -51,6 +52,41 @@ export interface StreamPlan {
   readonly mayBeDeleted: boolean;
 }
 
+/** Odds a million operations of the object store, each fault by itself; the others of a store that is as it should be. */
+export interface ObjectWeather {
+  readonly networkMsMax: number;
+  readonly unavailableMsMax: number;
+  readonly failPerMillion: number;
+  readonly loseAnswerPerMillion: number;
+  /** A put or a deletion that failed is carried out up to so long afterwards. */
+  readonly happenLaterPerMillion: number;
+  readonly happenLaterMsMax: number;
+  readonly delayPerMillion: number;
+  readonly delayMsMax: number;
+  /** An answer is damaged, cut short or incomplete on its way; what is stored stays as it is. */
+  readonly misreadPerMillion: number;
+}
+
+export interface SnapshotPlan {
+  readonly logBytes: number;
+  readonly ageMs: number;
+  readonly marginEntries: number;
+  readonly delayMs: number;
+  readonly bootstrapHoldMs: number;
+  readonly manifestsKept: number;
+  readonly graceMs: number;
+  readonly collectEveryMs: number;
+  /** Each node reads the identity of the repository this often. */
+  readonly checkEveryMs: number;
+  readonly recordsChunkBytes: number;
+  readonly indexChunkBytes: number;
+  /** Content between two points from which an interrupted restore goes on. */
+  readonly checkpointBytes: number;
+  readonly objects: ObjectWeather;
+  /** Nodes that have a repository of their own, by mistake, until somebody corrects their configuration. */
+  readonly blind: readonly { readonly node: number; readonly untilMs: number }[];
+}
+
 /** Whom an action strikes: a node by number, or whoever leads a partition at that moment. */
 export type Target = { readonly node: number } | { readonly leaderOf: number };
 
@@ -84,6 +120,17 @@ export type Action = { readonly atMs: number } & (
   | { readonly kind: 'change-voters'; readonly partition: number; readonly pick: number }
   | { readonly kind: 'flush'; readonly target: Target }
   | { readonly kind: 'delete-stream'; readonly stream: number }
+  /** Down for so long that the log of its groups is trimmed meanwhile. */
+  | { readonly kind: 'away'; readonly target: Target; readonly downMs: number }
+  | { readonly kind: 'objects-unavailable'; readonly forMs: number }
+  | { readonly kind: 'objects-slow'; readonly factor: number; readonly forMs: number }
+  | { readonly kind: 'objects-cut-off'; readonly target: Target; readonly forMs: number }
+  | {
+      readonly kind: 'objects-damage';
+      readonly partition: number;
+      readonly what: 'manifest-damaged' | 'manifest-missing' | 'chunk-damaged' | 'chunk-cut' | 'chunk-missing';
+      readonly pick: number;
+    }
 );
 export type ActionKind = Action['kind'];
 
@@ -112,5 +159,7 @@ export interface Plan {
   readonly clocks: readonly ClockWeather[];
   readonly streams: readonly StreamPlan[];
   readonly clients: ClientPlan;
+  /** Undefined: no node has a repository, and nothing is archived. */
+  readonly snapshots?: SnapshotPlan;
   readonly actions: readonly Action[];
 }

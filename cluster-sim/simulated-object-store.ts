@@ -76,9 +76,15 @@ export class SimulatedObjectStore {
   readonly #random: Random;
   #operations = 0;
 
-  constructor(clock: Clock, random: Random, options: Partial<SimulatedObjectStoreOptions> = {}) {
+  /** @param contents of a store that others see as well, each on a way of its own */
+  constructor(
+    clock: Clock,
+    random: Random,
+    options: Partial<SimulatedObjectStoreOptions> = {},
+    contents = new MemoryObjectStore(() => clock.wallMs(), 'simulated://'),
+  ) {
     this.options = { ...defaultSimulatedObjectStoreOptions, ...options };
-    this.contents = new MemoryObjectStore(() => clock.wallMs(), 'simulated://');
+    this.contents = contents;
     this.#clock = clock;
     this.#random = random;
   }
@@ -87,9 +93,13 @@ export class SimulatedObjectStore {
     return this.#operations;
   }
 
-  /** The store as one process sees it. */
-  mount(): MountedObjectStore {
-    const life = { over: false };
+  /**
+   * The store as one process sees it.
+   *
+   * @param inProcess runs what the process is to hear: later, when it stands still
+   */
+  mount(inProcess: (callback: () => void) => void = (callback) => callback()): MountedObjectStore {
+    const life = { over: false, inProcess };
     const { contents } = this;
     return {
       description: contents.description,
@@ -159,7 +169,7 @@ export class SimulatedObjectStore {
       const answer = (settle: () => void, delayMs: number): void => {
         this.#clock.setTimer(delayMs, () => {
           signal?.removeEventListener('abort', onAbort);
-          if (!life.over) settle();
+          if (!life.over) life.inProcess(settle);
         });
       };
       const onAbort = (): void => {
@@ -209,7 +219,7 @@ export class SimulatedObjectStore {
 }
 
 interface Request {
-  readonly life: { readonly over: boolean };
+  readonly life: { readonly over: boolean; readonly inProcess: (callback: () => void) => void };
   readonly signal: AbortSignal | undefined;
   readonly kind: ObjectOperationKind;
   readonly name: string;

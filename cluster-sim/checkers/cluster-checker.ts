@@ -5,6 +5,7 @@ import {
   EntryKind,
   type ConfState,
   type Entry,
+  type LogReader,
   type LogStart,
   type RaftOutput,
   type StorageFault,
@@ -23,10 +24,12 @@ export interface ClusterEvents {
   onConfiguration(record: ReplicaRecord, confState: ConfState): void;
   onStoreReopened(record: ReplicaRecord): void;
   onTrim(record: ReplicaRecord): void;
+  /** The group has committed that its log may be trimmed further. */
+  onGroupTrim(record: ReplicaRecord, trimPoint: number): void;
   onLeadershipGivenUp(record: ReplicaRecord, fault: StorageFault): void;
   onPersisted(record: ReplicaRecord): void;
   /** The group has committed that a newer snapshot is archived. */
-  onArchived(record: ReplicaRecord): void;
+  onArchived(record: ReplicaRecord, archive: ArchiveState): void;
   onInstalled(record: ReplicaRecord): void;
   /** The replica stopped; the node decides whether that is a broken invariant. */
   onFault(record: ReplicaRecord, error: Error): void;
@@ -108,6 +111,7 @@ export class ClusterChecker {
       checker: this,
       truth,
       record,
+      log: start.log,
       nodesKnown: this.#nodesKnown,
     });
   }
@@ -127,6 +131,8 @@ export class ClusterChecker {
       () => `${record.name}: started with persisted LSN ${start.persistedLsn}, it had reported ${record.persisted}`,
     );
     record.persisted = start.persistedLsn;
+    // A trim point is durable only with what was written after it.
+    record.trimPoint = start.log.firstLsn - 1;
     record.applied = start.appliedLsn;
     record.commit = Math.max(start.hardState.commit, start.appliedLsn);
     record.confState = start.confState;
@@ -195,6 +201,7 @@ interface ObservationParts {
   readonly checker: ClusterChecker;
   readonly truth: PartitionTruth;
   readonly record: ReplicaRecord;
+  readonly log: LogReader;
   readonly nodesKnown: () => number;
 }
 
@@ -265,6 +272,7 @@ class Observation implements ReplicaObserver {
     );
     record.applied = appliedLsn;
     this.#checkRuleOne();
+    this.#checkLogBeginning();
     this.#parts.checker.checkState(record, appliedLsn, stateHash);
   }
 
@@ -277,6 +285,8 @@ class Observation implements ReplicaObserver {
         `${record.name}: reopened at LSN ${appliedLsn}, outside of [persisted ${record.persisted}, applied ${record.applied}]`,
     );
     record.applied = appliedLsn;
+    // What a store that was closed without a flush shows when it is opened again, its databases hold durably.
+    record.persisted = Math.max(record.persisted, appliedLsn);
     this.#parts.events.onStoreReopened(record);
   }
 
@@ -298,7 +308,7 @@ class Observation implements ReplicaObserver {
 
   onTrimPoint(trimPoint: number): void {
     const record = this.#record;
-    const safePoint = Math.min(record.persisted, this.#parts.nodesKnown() === 1 ? Infinity : this.#truth.archivedLsn);
+    const safePoint = this.#safePoint;
     this.#verdict.require(
       trimPoint <= safePoint,
       'trim-within-safe-point',
@@ -315,16 +325,22 @@ class Observation implements ReplicaObserver {
     this.#parts.events.onTrim(record);
   }
 
-  onArchive({ archivedLsn, trimPoint }: ArchiveState): void {
+  onArchive(archive: ArchiveState): void {
+    const { archivedLsn, trimPoint } = archive;
     const record = this.#record;
     this.#verdict.require(
-      trimPoint <= archivedLsn && archivedLsn <= record.applied,
+      // Of a group of entries that is applied and not yet reported, the store shows it already.
+      trimPoint <= archivedLsn && archivedLsn <= record.commit,
       'trim-within-safe-point',
-      () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, applied LSN ${record.applied}`,
+      () => `${record.name}: trim point ${trimPoint}, archived LSN ${archivedLsn}, commit LSN ${record.commit}`,
     );
     record.archivedLsn = archivedLsn;
-    if (archivedLsn > this.#truth.archivedLsn) this.#parts.events.onArchived(record);
-    this.#truth.archivedLsn = Math.max(this.#truth.archivedLsn, archivedLsn);
+    const truth = this.#truth;
+    const [isNewer, isTrimmed] = [archivedLsn > truth.archivedLsn, trimPoint > truth.trimPoint];
+    truth.archivedLsn = Math.max(truth.archivedLsn, archivedLsn);
+    truth.trimPoint = Math.max(truth.trimPoint, trimPoint);
+    if (isNewer) this.#parts.events.onArchived(record, archive);
+    if (isTrimmed) this.#parts.events.onGroupTrim(record, trimPoint);
   }
 
   onInstalling(start: LogStart): void {
@@ -460,6 +476,24 @@ class Observation implements ReplicaObserver {
         `${committedTerms[committedLsn]} is committed; its last entry is ${record.lastLsn}`,
     );
     this.#parts.events.onLeader(record);
+  }
+
+  get #safePoint(): number {
+    const archivedLsn = this.#parts.nodesKnown() === 1 ? Number.POSITIVE_INFINITY : this.#truth.archivedLsn;
+    return Math.min(this.#record.persisted, archivedLsn);
+  }
+
+  /** Where the log really begins, whatever the replica has said about it. */
+  #checkLogBeginning(): void {
+    const record = this.#record;
+    const gone = this.#parts.log.firstLsn - 1;
+    this.#verdict.require(
+      gone <= record.trimPoint || gone <= this.#safePoint,
+      'trim-within-safe-point',
+      () =>
+        `${record.name}: the log has lost entries up to ${gone}, with trim point ${record.trimPoint}, persisted LSN ${record.persisted} ` +
+        `and archived LSN ${this.#truth.archivedLsn}`,
+    );
   }
 
   #checkRuleOne(): void {

@@ -1,5 +1,7 @@
 /** What is checked, by name, in words for those who did not write it. docs/simulator.md has the same list. */
 export const invariants = {
+  'archived-is-restorable':
+    'A snapshot that counts as archived is in the repository with all its chunks, undamaged, and has the state that replicas had at its LSN; whenever a log is trimmed, such a snapshot reaches at least as far.',
   'applied-never-regresses':
     'A replica applies entries in order; only a store that is reopened goes back, never below what it persisted.',
   assertion: 'No assertion of the server fails, and no exception comes out of it that no fault explains.',
@@ -17,6 +19,8 @@ export const invariants = {
   'content-never-changes': 'A record read twice at one position is the same record.',
   'durable-is-durable':
     'A replica that starts again finds its term, its vote and every entry that its log had reported as synced, and nothing that was never written.',
+  'equal-lsn-equal-content':
+    'Replicas that have applied the same LSN hold the same entries and records, read and compared one by one at the end, whether they applied them or imported them.',
   'equal-lsn-equal-state': 'Replicas that have applied the same LSN have the same state and the same configuration.',
   'leader-commits-its-own-term':
     'A leader commits by counting only entries of its own term (Raft 5.4.2): one of an older term may still be replaced, although a majority has it.',
@@ -29,6 +33,9 @@ export const invariants = {
   'nothing-acknowledged-is-lost':
     'Every acknowledged record is found at the end, unless retention or deletion has taken it.',
   'nothing-is-invented': 'Every record that is read was appended by some client.',
+  'nothing-is-left-of-imports': 'A replica that is up to date keeps nothing of an import beside its state store.',
+  'needed-chunks-stay':
+    'Nothing is deleted of the newest archived snapshot: neither its manifest nor a chunk that it names.',
   'nothing-is-there-twice': 'A record is stored once, however often its append was repeated.',
   'one-configuration-change-at-a-time':
     'A leader proposes a configuration change only when the one before it is applied.',
@@ -44,7 +51,9 @@ export const invariants = {
     'Any majority under one configuration has a replica in common with any majority under the next.',
   'term-never-regresses': 'The term of a replica never goes back.',
   'trim-within-safe-point':
-    'The log is trimmed no further than the persisted LSN of a single node, and in a cluster not at all.',
+    'A replica trims its log no further than its own persisted LSN, nor, in a cluster, than the archived LSN.',
+  'trims-where-all-voters-see-the-repository':
+    'A group trims its log only when the nodes of all its voters have seen the repository that its snapshots are in.',
 } as const;
 
 export type Invariant = keyof typeof invariants;

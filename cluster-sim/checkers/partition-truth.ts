@@ -15,8 +15,9 @@ export class PartitionTruth {
   readonly #entries: (KnownEntry | undefined)[] = [];
   /** Term of each committed entry, by LSN. */
   readonly committedTerms: number[] = [0];
-  /** The highest that any replica has applied. */
+  /** The highest that any replica has applied; so is the trim point. */
   archivedLsn = 0;
+  trimPoint = 0;
   /** Terms in which they became known to be committed. */
   readonly #commitTerms: number[] = [0];
   readonly #leaders = new Map<number, number>();

@@ -2,6 +2,7 @@
  * `shrink`: leaves out of a plan what a failure does not need. A run without one of its faults goes another way from
  * there on; but a failure that comes about easily comes about again, and what is left shows what it takes.
  */
+import { calmObjects } from '../faults/draw-snapshots.js';
 import { calmDisk } from '../faults/make-plan.js';
 import { fairWeather } from '../network/network.js';
 import type { Plan } from '../plan.js';
@@ -70,6 +71,12 @@ const simplifications: readonly Simplification[] = [
   ['no crashes at I/O boundaries', (plan) => ({ ...plan, disk: { ...plan.disk, crashPerMillion: 0 } })],
   ['calm stores', (plan) => ({ ...plan, stores: { ...noStoreFaults } })],
   ['exact clocks', (plan) => ({ ...plan, clocks: [] })],
+  ['no snapshots', withoutSnapshots],
+  ['a faithful object store', withFaithfulObjects],
+  [
+    'everyone sees the repository',
+    (plan) => plan.snapshots && { ...plan, snapshots: { ...plan.snapshots, blind: [] } },
+  ],
   ['no client losses', (plan) => ({ ...plan, clients: { ...plan.clients, loss: 0 } })],
   ['no walkers', (plan) => ({ ...plan, clients: { ...plan.clients, walkers: 0 } })],
   ['no readers', (plan) => ({ ...plan, clients: { ...plan.clients, readers: 0 } })],
@@ -80,6 +87,15 @@ const simplifications: readonly Simplification[] = [
   ['one partition', onePartition],
   ['one node less', oneNodeLess],
 ];
+
+function withoutSnapshots(plan: Plan): Plan {
+  const { snapshots: _none, ...rest } = plan;
+  return rest;
+}
+
+function withFaithfulObjects(plan: Plan): Plan | undefined {
+  return plan.snapshots && { ...plan, snapshots: { ...plan.snapshots, objects: calmObjects } };
+}
 
 function onePartition(plan: Plan): Plan | undefined {
   const streams = plan.streams.filter(({ partition }) => partition === 1);

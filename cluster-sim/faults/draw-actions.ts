@@ -138,13 +138,48 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
     const deletable = plan.streams.flatMap(({ mayBeDeleted }, stream) => (mayBeDeleted ? [stream] : []));
     return deletable.length === 0 ? undefined : { atMs, kind: 'delete-stream', stream: random.pick(deletable) };
   },
+  away: (draw, atMs) => ({ atMs, kind: 'away', target: target(draw), downMs: forMs(draw.random, 10_000, 40_000) }),
+  'objects-unavailable': ({ random }, atMs) => ({
+    atMs,
+    kind: 'objects-unavailable',
+    forMs: forMs(random, 500, 15_000),
+  }),
+  'objects-slow': ({ random }, atMs) => ({
+    atMs,
+    kind: 'objects-slow',
+    factor: random.pick([5, 30]),
+    forMs: forMs(random, 1000, 10_000),
+  }),
+  'objects-cut-off': (draw, atMs) => ({
+    atMs,
+    kind: 'objects-cut-off',
+    target: target(draw),
+    forMs: forMs(draw.random, 1000, 30_000),
+  }),
+  'objects-damage': ({ random, plan }, atMs) => ({
+    atMs,
+    kind: 'objects-damage',
+    partition: random.integer(1, plan.partitions),
+    what: random.pick(['manifest-damaged', 'manifest-missing', 'chunk-damaged', 'chunk-cut', 'chunk-missing']),
+    pick: random.nextUint32(),
+  }),
 };
+
+/** Kinds that came with snapshots; a seed without a repository has none of them. */
+const ofSnapshots: ReadonlySet<ActionKind> = new Set<ActionKind>([
+  'away',
+  'objects-unavailable',
+  'objects-slow',
+  'objects-cut-off',
+  'objects-damage',
+]);
 
 /** Kinds that a profile has in every seed. */
 const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
   calm: [],
   swarm: ['flush'],
   lease: ['cut', 'transfer-leader'],
+  bootstrap: ['flush', 'away', 'crash', 'wipe', 'bit-rot', 'change-voters', 'transfer-leader'],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };
@@ -156,6 +191,8 @@ const rare: ReadonlySet<ActionKind> = new Set<ActionKind>([
   'misdirected-write',
   'power-loss-all',
   'rolling-restart',
+  'objects-unavailable',
+  'objects-slow',
 ]);
 
 const quietStartMs = 3000;
@@ -164,7 +201,9 @@ export function drawActions(shared: RandomStream, plan: Omit<Plan, 'actions'>): 
   const actions: Action[] = [];
   for (const kind of Object.keys(makers) as ActionKind[]) {
     // Older seeds keep their course: what came later draws from a stream of its own.
-    const random = kind === 'misdirected-write' ? new RandomStream(plan.seed, kind) : shared;
+    if (ofSnapshots.has(kind) && plan.snapshots === undefined) continue;
+    const isLater = kind === 'misdirected-write' || ofSnapshots.has(kind);
+    const random = isLater ? new RandomStream(plan.seed, kind) : shared;
     const isAlways = alwaysIn[plan.profile].includes(kind);
     const drawn = random.pick(meanMsChoices);
     const meanMs = drawn === 0 && isAlways ? 20_000 : drawn;

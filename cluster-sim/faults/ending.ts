@@ -3,12 +3,15 @@
  * give back everything. Then all is healed, and all replicas must come to the same state.
  */
 import type { History } from '../clients/history.js';
+import { isLogboomError } from '../../src/base/errors.js';
+import { contentDigest, type ContentDigest } from '../checkers/content-digest.js';
 import { FinalClient } from '../clients/final-client.js';
 import type { StreamBooks } from '../checkers/stream-books.js';
 import { isQuorum, membersOf } from '../checkers/quorums.js';
 import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import type { Nemesis } from './nemesis.js';
+import { replaceNode } from './replacement.js';
 
 export interface EndingParts {
   readonly cluster: Cluster;
@@ -20,8 +23,14 @@ export interface EndingParts {
 }
 
 const convergeMsMax = 120_000;
+/** It may have to import more than one snapshot, from a slow store to a slow disk, and its groups go on meanwhile. */
+const newcomerMsMax = 300_000;
 const readBackMsMax = 180_000;
 const stepMs = 250;
+const shortLog = 20;
+const clearMsMax = 20_000;
+/** Beside a replica's own; src/partition/installation.ts explains them. */
+const importDirectories = ['.staging/', '.ready/'];
 
 export class Ending {
   readonly #parts: EndingParts;
@@ -44,8 +53,107 @@ export class Ending {
       this.#service(healed, 'a healed quorum') ??
       this.#healRest(healed) ??
       this.#until(convergeMsMax, 'equal states of all replicas', () => this.#hasConverged()) ??
-      this.#equalStates()
+      this.#equalStates() ??
+      this.#newcomer() ??
+      this.#equalContents() ??
+      this.#nothingLeft()
     );
+  }
+
+  /** Where there are snapshots, a node that is new must be able to join a group whose log was trimmed. */
+  #newcomer(): string | undefined {
+    const { cluster, nemesis } = this.#parts;
+    const { plan } = cluster;
+    if (plan.snapshots === undefined || plan.profile === 'calm') return undefined;
+    const { marginEntries } = plan.snapshots;
+    const random = cluster.random('newcomer');
+    const able = cluster.nodes.filter((node) => nemesis.budget.mayDamage(node));
+    // A replacement that the end has cut short, or too few voters: nothing may be taken away then.
+    if (able.length === 0) return undefined;
+    const missing = this.#until(convergeMsMax, 'logs that are trimmed', () => {
+      this.#trimLogs();
+      return [...cluster.checker.truths.values()].every(
+        // A short log may lie within the margin as a whole.
+        ({ trimPoint, committedLsn }) => trimPoint > 0 || committedLsn <= marginEntries + shortLog,
+      );
+    });
+    if (missing !== undefined) return missing;
+    const node = random.pick(able);
+    cluster.note(node.id, 'END: is replaced by a new node');
+    replaceNode(cluster, { budget: nemesis.budget, isOver: () => false }, node, 100);
+    const joined = (): boolean => !nemesis.budget.beingReplaced.has(node.id) && this.#hasConverged();
+    const left = this.#until(newcomerMsMax, `the new node ${node.id}, up to date and a member`, joined);
+    if (left !== undefined) return left;
+    cluster.count('new nodes that joined at the end');
+    return this.#equalStates();
+  }
+
+  #trimLogs(): void {
+    const { cluster } = this.#parts;
+    for (const { node, partitionId } of this.#members()) {
+      const replica = node.manager?.replicas.find((candidate) => candidate.partitionId === partitionId);
+      if (replica === undefined || replica.stopped !== undefined) continue;
+      const { archivedLsn, persistedLsn, groupTrimPoint } = replica.status;
+      if (groupTrimPoint > 0) continue;
+      if (replica.isLeader && archivedLsn === undefined) void replica.snapshot().catch(() => {});
+      if (persistedLsn < (archivedLsn ?? 0)) void replica.flush().catch(() => {});
+    }
+    cluster.count('rounds of trimming at the end');
+  }
+
+  /** Hashes of the state go from replica to replica with what is imported; the entries themselves are compared here. */
+  #equalContents(): string | undefined {
+    const { cluster } = this.#parts;
+    const found = new Map<string, { readonly node: number; readonly content: ContentDigest }[]>();
+    let left = this.#members().length;
+    for (const { node, partitionId } of this.#members()) {
+      const replica = node.manager?.replicas.find((candidate) => candidate.partitionId === partitionId);
+      if (replica === undefined) return `node ${node.id} serves partition ${partitionId}`;
+      const add = (content: ContentDigest): void => {
+        const key = `${partitionId} at LSN ${content.lsn}`;
+        found.set(key, [...(found.get(key) ?? []), { node: node.id, content }]);
+        left -= 1;
+      };
+      contentDigest(replica).then(add, (error: unknown) => {
+        left -= 1;
+        if (node.damaged || isLogboomError(error, 'STATE_STORE_FAILED')) return;
+        cluster.verdict.broken(
+          'equal-lsn-equal-content',
+          `node ${node.id}, partition ${partitionId}: ${String(error)}`,
+        );
+      });
+    }
+    const missing = this.#until(convergeMsMax, 'the contents of all replicas', () => left === 0);
+    for (const [where, contents] of found) {
+      cluster.count('contents compared', contents.length);
+      const odd = contents.find(({ content }) => content.digest !== contents[0]?.content.digest);
+      cluster.verdict.require(
+        odd === undefined,
+        'equal-lsn-equal-content',
+        () =>
+          `partition ${where}: ${contents.map(({ node, content }) => `node ${node} has ${content.digest}`).join(', ')}`,
+      );
+    }
+    return missing;
+  }
+
+  #nothingLeft(): undefined {
+    const { cluster } = this.#parts;
+    const leftovers = (): string[] =>
+      this.#members().flatMap(({ node, partitionId }) =>
+        node.disk
+          .paths()
+          .filter((path) =>
+            importDirectories.some((ending) => path.startsWith(`/data/partitions/${partitionId}${ending}`)),
+          )
+          .map((path) => `node ${node.id}: ${path}`),
+      );
+    // What was just put in place, or was seen not to be needed, is being cleared away.
+    this.#until(clearMsMax, 'imports cleared away', () => leftovers().length === 0);
+    cluster.verdict.require(leftovers().length === 0, 'nothing-is-left-of-imports', () =>
+      leftovers().slice(0, 3).join(', '),
+    );
+    return undefined;
   }
 
   #service(healed: readonly SimulatedNode[], who: string): string | undefined {
@@ -80,7 +188,8 @@ export class Ending {
       node.keptDown = 'its data is damaged';
     }
     const able = cluster.nodes.filter((node) => node.keptDown === undefined);
-    if (nemesis.budget.isConfigurationChanging()) return able;
+    // Whoever needs a snapshot that is damaged is brought back by those who do not: by a newer one.
+    if (nemesis.budget.isConfigurationChanging() || nemesis.budget.isArchiveDamaged()) return able;
     for (let count = 1; count <= able.length; count += 1) {
       for (let attempt = 0; attempt < 3; attempt += 1) {
         const chosen = random.shuffled(able).slice(0, count);
@@ -102,6 +211,7 @@ export class Ending {
     const { cluster } = this.#parts;
     const { network } = cluster;
     network.heal();
+    cluster.objectsDownUntilMs = 0;
     for (const node of cluster.nodes) {
       if (healed.includes(node)) continue;
       // The rest stays broken: gone, or there and cut off, which is worse.
@@ -121,6 +231,10 @@ export class Ending {
     node.resume();
     node.nextFaults.clear();
     node.hangsUntilMs = 0;
+    if (node.repository !== undefined) {
+      node.repository.cutOffUntilMs = 0;
+      node.repository.slowness = 1;
+    }
     node.disk.slowness = 1;
     node.disk.capacityBytes = Number.POSITIVE_INFINITY;
     const { writeMsMax } = this.#parts.cluster.plan.stores;

@@ -20,6 +20,8 @@ export class FaultBudget {
   readonly damaged = new Set<number>();
   /** Those of them whose replacement is under way. */
   readonly beingReplaced = new Set<number>();
+  /** Partitions whose newest snapshot was damaged, until there is a newer one. */
+  readonly archivesDamaged = new Set<number>();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -27,6 +29,7 @@ export class FaultBudget {
 
   mayDamage(node: SimulatedNode): boolean {
     const { plan, checker } = this.#cluster;
+    if (this.isArchiveDamaged()) return false;
     if (plan.nodes < 3 || this.damaged.size > 0 || node.keptDown !== undefined || this.isConfigurationChanging())
       return false;
     const intact = new Set(
@@ -42,6 +45,32 @@ export class FaultBudget {
       }
     }
     return checker.truths.size > 0;
+  }
+
+  /** Whether some partition's newest archived snapshot has lost something: whoever needs it cannot be brought back. */
+  isArchiveDamaged(): boolean {
+    const { archives } = this.#cluster;
+    for (const partitionId of this.archivesDamaged) {
+      if (archives.isNewestSound(partitionId)) this.archivesDamaged.delete(partitionId);
+    }
+    return this.archivesDamaged.size > 0;
+  }
+
+  /**
+   * The newest snapshot of a partition may be damaged while nobody needs it: every member's log reaches behind what is
+   * archived, so that no trim that is under way takes what one of them lacks; the next one comes after a newer snapshot, for a
+   * leader reads before it trims. What would make a member need it waits meanwhile: no disk is damaged, no member is added.
+   */
+  mayDamageArchive(partitionId: number): boolean {
+    const { checker } = this.#cluster;
+    const truth = checker.truth(partitionId);
+    if (truth === undefined || this.damaged.size > 0 || this.isArchiveDamaged() || this.isConfigurationChanging())
+      return false;
+    return this.#cluster.nodes.every((node) => {
+      if (!this.#cluster.isMember(partitionId, node.replicaId)) return true;
+      const record = checker.record(partitionId, node.replicaId);
+      return record !== undefined && record.durableLsn >= truth.archivedLsn && record.installing === undefined;
+    });
   }
 
   /** Whether some log holds a configuration entry that is not known to be in force. */

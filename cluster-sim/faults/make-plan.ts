@@ -4,6 +4,7 @@ import { fairWeather } from '../network/network.js';
 import type { ClientPlan, ClockWeather, DiskWeather, Plan, Profile, StreamPlan } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
 import { drawActions } from './draw-actions.js';
+import { calmSnapshots, drawSnapshots } from './draw-snapshots.js';
 
 const kibibyte = 1024;
 
@@ -21,6 +22,7 @@ export function makePlan(seed: number, profile: Profile, durationMs: number): Pl
       return calmPlan(seed, durationMs);
     case 'swarm':
       return swarmPlan(seed, durationMs, 'swarm');
+    case 'bootstrap':
     case 'churn':
     case 'lease':
     case 'single':
@@ -28,7 +30,7 @@ export function makePlan(seed: number, profile: Profile, durationMs: number): Pl
   }
 }
 
-/** Three nodes, three partitions, ten appends a second, and nothing goes wrong. */
+/** Three nodes, three partitions, ten appends a second, a snapshot now and then, and nothing goes wrong. */
 function calmPlan(seed: number, durationMs: number): Plan {
   return {
     seed,
@@ -60,6 +62,7 @@ function calmPlan(seed: number, durationMs: number): Plan {
       recordsMax: 1,
       recordBytesMax: 20,
     },
+    snapshots: calmSnapshots,
     actions: [],
   };
 }
@@ -74,11 +77,12 @@ function streamPlan(name: string, partition: number): StreamPlan {
  */
 function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm'>): Plan {
   const random = new RandomStream(seed, 'plan');
-  const isChurn = profile === 'churn';
+  const hasSpares = profile === 'churn' || profile === 'bootstrap';
   const nodes = nodesOf(random, profile);
-  const spares = nodes >= 4 && (isChurn || random.chance(0.5)) ? nodes - 3 : 0;
+  const spares = nodes >= 4 && (hasSpares || random.chance(0.5)) ? nodes - 3 : 0;
   const partitions = random.integer(1, 3);
   const all = Array.from({ length: nodes }, (_, index) => index + 1);
+  const snapshots = drawSnapshots(seed, profile, nodes);
   const base = {
     seed,
     profile,
@@ -92,7 +96,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
     tickMs: 100,
     electionTicks: random.pick([5, 10, 10, 20]),
     segmentBytes: random.pick([64, 128, 256]) * kibibyte,
-    flushAgeMs: random.pick([1000, 5000, 20_000]),
+    flushAgeMs: flushAgeOf(random.pick([1000, 5000, 20_000]), profile),
     lazySyncMs: new RandomStream(seed, 'lazy sync').pick([100, 500, 2000]),
     maintenanceMs: random.pick([2000, 5000]),
     readMode: profile === 'lease' || random.chance(0.2) ? 'lease' : 'read-index',
@@ -107,7 +111,8 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
       profile === 'lease' ? { skewMs: 0, drift: random.pick([-0.3, 0, 0.3]) } : drawClock(random),
     ),
     streams: drawStreams(random, partitions),
-    clients: drawClients(random),
+    clients: busierFor(profile, drawClients(random)),
+    ...(snapshots === undefined ? {} : { snapshots }),
   } as const;
   // A lease counts the leader's own ticks: a process that stands still stretches it, which is stated, not tested.
   const actions = drawActions(new RandomStream(seed, 'actions'), base).filter(
@@ -119,7 +124,18 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
 function nodesOf(random: RandomStream, profile: Profile): number {
   if (profile === 'single') return 1;
   if (profile === 'lease') return random.pick([3, 5]);
+  if (profile === 'bootstrap') return random.pick([3, 4, 4, 5]);
   return random.pick(profile === 'churn' ? [4, 5] : [1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5]);
+}
+
+/** What is to be trimmed must have been flushed. */
+function flushAgeOf(drawn: number, profile: Profile): number {
+  return profile === 'bootstrap' ? drawn / 4 : drawn;
+}
+
+/** Logs grow fast enough that a node which is away for a while finds its entries gone. */
+function busierFor(profile: Profile, clients: ClientPlan): ClientPlan {
+  return profile === 'bootstrap' ? { ...clients, appendsPerSecond: 10 + clients.appendsPerSecond / 2 } : clients;
 }
 
 function drawBandwidth(seed: number): number {

@@ -6,8 +6,10 @@ import type { SimulatedNode } from '../nodes/simulated-node.js';
 import { cutsOf } from '../network/topologies.js';
 import type { Action, Target } from '../plan.js';
 import { FaultBudget } from './fault-budget.js';
+import { damageObjects } from './object-damage.js';
 import { replaceNode } from './replacement.js';
 import { rotLog, rotStore } from './rot.js';
+import { starveNodes } from './starvation.js';
 import { drawVoterChange } from './voter-changes.js';
 
 const kibibyte = 1024;
@@ -33,7 +35,11 @@ export class Nemesis {
     const { world, plan } = this.#cluster;
     this.#cluster.faultsOn = plan.profile !== 'calm';
     if (plan.profile === 'churn') void this.#disturbElections();
+    if (plan.profile === 'bootstrap') void starveNodes(this.#cluster, () => this.#ended);
     if (plan.profile === 'lease') this.#cutOffLeaders();
+    for (const { node, untilMs } of plan.snapshots?.blind ?? []) {
+      world.at(untilMs, () => this.#cluster.node(node)?.restart(200));
+    }
     for (const action of plan.actions) {
       world.at(action.atMs, () => {
         if (!this.#ended) this.#do(action);
@@ -124,6 +130,17 @@ export class Nemesis {
           world.after(index * action.everyMs, () => !this.#ended && cluster.node(id)?.restart(200)),
         );
         return;
+      case 'objects-unavailable':
+        cluster.objectsDownUntilMs = world.nowMs + action.forMs;
+        return this.#did(action, 0, `object store: unavailable for ${action.forMs} ms`);
+      case 'objects-slow':
+        for (const { repository } of cluster.nodes) if (repository !== undefined) repository.slowness = action.factor;
+        world.after(action.forMs, () => {
+          for (const { repository } of cluster.nodes) if (repository !== undefined) repository.slowness = 1;
+        });
+        return this.#did(action, 0, `object store: ${action.factor} times slower for ${action.forMs} ms`);
+      case 'objects-damage':
+        return damageObjects(cluster, this.budget, action);
       case 'transfer-leader':
         return this.#transferLeader(action);
       case 'change-voters':
@@ -180,6 +197,13 @@ export class Nemesis {
         return node.crash('process', action.downMs);
       case 'power-loss':
         return node.crash('power', action.downMs);
+      case 'away':
+        node.crash('process', action.downMs);
+        return this.#did(action, node.id, `away for ${action.downMs} ms`);
+      case 'objects-cut-off':
+        if (node.repository === undefined) return;
+        node.repository.cutOffUntilMs = world.nowMs + action.forMs;
+        return this.#did(action, node.id, `cut off from the object store for ${action.forMs} ms`);
       case 'restart':
         return node.restart(action.downMs);
       case 'pause':
@@ -255,7 +279,7 @@ export class Nemesis {
     const leader = cluster.leaderOf(partition);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     // While a node is being replaced, only that changes configurations.
-    if (replica === undefined || this.budget.damaged.size > 0) return;
+    if (replica === undefined || this.budget.damaged.size > 0 || this.budget.isArchiveDamaged()) return;
     const change = drawVoterChange(
       replica.confState,
       cluster.nodes.map((node) => node.replicaId),
@@ -299,6 +323,10 @@ const countOf: Partial<Record<Action['kind'], string>> = {
   'disk-hang': 'hung disks',
   'disk-full': 'full disks',
   'store-failures': 'store failures',
+  away: 'nodes away for long',
+  'objects-unavailable': 'object store outages',
+  'objects-slow': 'object store slow',
+  'objects-cut-off': 'nodes cut off from the object store',
 };
 
 /** Throws as a rejection, also while the store is being reopened. */

@@ -1,4 +1,5 @@
 /** Bits that change by themselves, where it can be told from a write that was torn. */
+import { databaseNameFile } from '../nodes/node-stores.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 
 /** Behind the header block of a segment. */
@@ -19,5 +20,9 @@ export function rotLog(node: SimulatedNode, pick: number): string | undefined {
 /** Flips a bit of a value of a state store. */
 export function rotStore(node: SimulatedNode, pick: number, partitions: number): string | undefined {
   const directory = `/data/partitions/${1 + (pick % partitions)}/${pick % 2 === 0 ? 'records' : 'index'}`;
-  return node.stores.rot(directory) === undefined ? undefined : directory;
+  const nameFile = `${directory}/${databaseNameFile}`;
+  if (!node.disk.paths().includes(nameFile)) return undefined;
+  // One that was imported has the name of the place where it was built.
+  const database = new TextDecoder().decode(node.disk.contents(nameFile));
+  return node.stores.rot(database) === undefined ? undefined : directory;
 }

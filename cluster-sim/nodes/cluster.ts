@@ -3,7 +3,9 @@ import type { ConfState, WireMessage } from '../../src/raft/types.js';
 import type { RaftMutant } from '../../src/raft/index.js';
 import type { StateStoreSizes } from '../../src/state-store/index.js';
 import type { WalOptions } from '../../src/wal/index.js';
+import { ArchiveChecker } from '../checkers/archive-checker.js';
 import { ClusterChecker } from '../checkers/cluster-checker.js';
+import type { ReplicaRecord } from '../checkers/replica-record.js';
 import { describeConfiguration, membersOf } from '../checkers/quorums.js';
 import { Verdict } from '../checkers/verdict.js';
 import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js';
@@ -14,10 +16,14 @@ import type { SimulationMutant } from '../mutants.js';
 import type { Plan } from '../plan.js';
 import type { TimeLine } from '../report/time-line.js';
 import type { Counts } from '../report/counts.js';
+import { clusterId } from './node-repository.js';
+import { SharedObjects } from './shared-objects.js';
 import { SimulatedNode } from './simulated-node.js';
 import type { Surroundings } from './surroundings.js';
 
 const kibibyte = 1024;
+/** From a leader's look at who has proved that it sees the repository until the trim is committed, at most. */
+const proofMsMax = 30_000;
 
 export interface Election {
   readonly partition: number;
@@ -39,6 +45,9 @@ export class Cluster implements Surroundings {
   readonly network: Network;
   readonly verdict: Verdict;
   readonly checker: ClusterChecker;
+  readonly objects: SharedObjects;
+  readonly archives: ArchiveChecker;
+  objectsDownUntilMs = 0;
   readonly applied = new AppliedCommands();
   readonly nodes: readonly SimulatedNode[];
   readonly raftMutant: RaftMutant | undefined;
@@ -53,6 +62,7 @@ export class Cluster implements Surroundings {
   readonly #counts: Counts;
   readonly #timeLine: TimeLine;
   #awaitingElection: ((election: Election) => void)[] = [];
+  readonly #voterSinceMs = new Map<number, number>();
   readonly #randoms = new Map<string, RandomStream>();
 
   constructor(parts: ClusterParts) {
@@ -72,6 +82,13 @@ export class Cluster implements Surroundings {
     );
     this.network = new Network(world, this.random('network'), plan.network);
     this.checker = new ClusterChecker(this.verdict, this.#events(), () => plan.nodes);
+    this.objects = new SharedObjects(() => world.nowMs, 'simulated://');
+    this.archives = new ArchiveChecker({
+      verdict: this.verdict,
+      objects: this.objects,
+      clusterId,
+      truths: this.checker.truths,
+    });
     const { segmentBytes } = plan;
     this.walOptions = {
       segmentBytes,
@@ -167,6 +184,7 @@ export class Cluster implements Surroundings {
   }
 
   #events(): ConstructorParameters<typeof ClusterChecker>[1] {
+    const { plan } = this;
     return {
       onLeader: (record) => {
         this.count('elections');
@@ -181,6 +199,7 @@ export class Cluster implements Surroundings {
       },
       onCommit: () => this.count('commits'),
       onConfiguration: (record, confState) => {
+        this.#noteVoters(confState);
         this.count('configuration changes');
         this.note(0, `partition ${record.partitionId} now has ${describeConfiguration(confState)}`);
       },
@@ -190,11 +209,18 @@ export class Cluster implements Surroundings {
       },
       onLeadershipGivenUp: (_record, fault) =>
         this.count(`leaders that stepped down for a disk that ${fault === 'hang' ? 'hung' : 'was full'}`),
-      onTrim: () => this.count('trims'),
+      onTrim: (record) => {
+        this.count('trims');
+        if (plan.snapshots === undefined || plan.nodes === 1) return;
+        this.count('trims by archived LSN');
+        this.archives.trimmed(record.partitionId, record.name, record.trimPoint);
+      },
+      onGroupTrim: (record, trimPoint) => this.#checkSight(record, trimPoint),
       onPersisted: () => this.count('flushes'),
-      onArchived: (record) => {
+      onArchived: (record, archive) => {
         this.count('snapshots archived');
         this.note(record.nodeId, `partition ${record.partitionId} is archived up to ${record.archivedLsn}`);
+        this.archives.archived(record.partitionId, archive);
       },
       onInstalled: (record) => {
         this.count('snapshots installed');
@@ -202,6 +228,26 @@ export class Cluster implements Surroundings {
       },
       onFault: (record, error) => this.#onFault(record, error),
     };
+  }
+
+  #noteVoters({ voters, votersOutgoing }: ConfState): void {
+    for (const voter of [...voters, ...votersOutgoing]) {
+      if (!this.#voterSinceMs.has(voter)) this.#voterSinceMs.set(voter, this.world.nowMs);
+    }
+  }
+
+  /** A leader asks for proof before it proposes: of a voter that was added since then it has none. */
+  #checkSight(record: ReplicaRecord, trimPoint: number): void {
+    const { voters, votersOutgoing } = record.confState;
+    for (const voter of [...voters, ...votersOutgoing]) {
+      const node = this.nodeOfReplica(voter);
+      const isNew = this.world.nowMs - (this.#voterSinceMs.get(voter) ?? 0) < proofMsMax;
+      this.verdict.require(
+        node === undefined || isNew || node.repository?.hasSeenIt === true,
+        'trims-where-all-voters-see-the-repository',
+        () => `${record.name}: the group trims to ${trimPoint}, and node ${node?.id} has never seen the repository`,
+      );
+    }
   }
 
   #onFault(record: { readonly nodeId: number; readonly partitionId: number }, error: Error): void {

@@ -180,6 +180,22 @@ export function mutatedObserver(
       },
     });
   }
+  if (mutant === 'trim-beyond-archived') {
+    return withOverrides(observer, {
+      onPersisted: (persistedLsn) => {
+        observer.onPersisted(persistedLsn);
+        log.setTrimPoint(persistedLsn, start.confState);
+      },
+    });
+  }
+  if (mutant === 'trim-ignores-persisted') {
+    return withOverrides(observer, {
+      onArchive: (archive) => {
+        observer.onArchive(archive);
+        if (archive.trimPoint > 0) log.setTrimPoint(archive.trimPoint, start.confState);
+      },
+    });
+  }
   if (mutant === 'trim-touches-other-log') {
     return withOverrides(observer, {
       onTrimPoint: (trimPoint) => {

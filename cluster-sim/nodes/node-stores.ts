@@ -32,16 +32,16 @@ export class NodeStores implements OrderedStoreProvider {
     let name = await databaseIn(disk, directory);
     if (name === undefined) {
       name = this.#provider.unusedName(directory);
-      await replaceFile(disk, `${directory}/${nameFile}`, new TextEncoder().encode(name));
+      await replaceFile(disk, `${directory}/${databaseNameFile}`, new TextEncoder().encode(name));
     }
     return mutatedStore(await this.#provider.open(name, options), this.#mutant);
   }
 }
 
-const nameFile = 'DATABASE';
+export const databaseNameFile = 'DATABASE';
 
 /** Name of the database in a directory, for the provider; undefined when none was made. */
 export async function databaseIn(disk: Disk, directory: string): Promise<string | undefined> {
-  const path = `${directory}/${nameFile}`;
+  const path = `${directory}/${databaseNameFile}`;
   return (await disk.exists(path)) ? new TextDecoder().decode(await disk.readFile(path)) : undefined;
 }

@@ -24,7 +24,9 @@ import { RealityError } from '../engine/guards.js';
 import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
 import { SimulatedStoreProvider } from '../simulated-ordered-store.js';
 import { mutatedDisk, mutatedObserver, mutateLogBeforeStart } from './mutant-adapters.js';
+import { acceptHalfImports } from './import-mutants.js';
 import { NodeClock } from './node-clock.js';
+import { archivingOf, NodeRepository } from './node-repository.js';
 import { nodeLogger } from './node-logger.js';
 import { NodeStores } from './node-stores.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
@@ -46,6 +48,8 @@ export class SimulatedNode {
   readonly clock: NodeClock;
   readonly disk: SimulatedDisk;
   readonly stores: SimulatedStoreProvider;
+  /** Undefined where nothing is archived. */
+  readonly repository: NodeRepository | undefined;
   /** Replica id of this node's replicas; a new one after the disk was lost. */
   replicaId: number;
   state: NodeState = 'down';
@@ -86,6 +90,7 @@ export class SimulatedNode {
       random: cluster.random(`stores-${id}`),
       faults: { ...plan.stores, keepsLog: cluster.mutant === 'store-keeps-own-log' },
     });
+    this.repository = plan.snapshots && new NodeRepository(cluster, plan.snapshots, id);
   }
 
   get isUp(): boolean {
@@ -118,6 +123,7 @@ export class SimulatedNode {
       this.#cluster.count(kind === 'power' ? 'power losses' : 'crashes');
       if (this.#writesPending > 0) this.#cluster.count('crashes with pending writes');
     }
+    this.#countInterrupted();
     if (kind === 'power' && this.disk.unsyncedBytes > 0) this.#cluster.count('power losses with unsynced writes');
     this.#end();
     this.stores.crash();
@@ -145,7 +151,10 @@ export class SimulatedNode {
     this.#cluster.note(this.id, 'clean stop');
     this.#cluster.count('clean restarts');
     const life = this.#life;
-    const stopped = manager.drain(1000).then(() => manager.stop());
+    const stopped = manager
+      .drain(1000)
+      .then(() => manager.stop())
+      .then(() => this.repository?.stop());
     const after = (): void => {
       if (life !== this.#life) return;
       this.#end();
@@ -240,6 +249,21 @@ export class SimulatedNode {
       }),
       metrics: noMetrics,
     };
+    const { snapshots } = plan;
+    const storeProvider = new NodeStores({ provider: this.stores, disk, mutant });
+    if (mutant === 'half-import-accepted') {
+      const { objects, storeSizes: sizes } = this.#cluster;
+      const directories = this.#placements().map(({ partitionId }) => `${directory}/partitions/${partitionId}`);
+      await acceptHalfImports({
+        disk,
+        provider: storeProvider,
+        crc32: shortOrNativeCrc32,
+        sizes,
+        objects,
+        directories,
+      });
+    }
+    const repository = this.repository?.connect(environment, this.clock);
     const options = {
       nodeId: asNodeId(this.id),
       replicas: this.#placements(),
@@ -247,7 +271,7 @@ export class SimulatedNode {
         send: (partitionId: number, messages: readonly WireMessage[]) => this.#send(life, partitionId, messages),
       },
       nodesKnown: () => plan.nodes,
-      storeProvider: new NodeStores({ provider: this.stores, disk, mutant }),
+      storeProvider,
       createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),
       wal: this.#cluster.walOptions,
       flush: { ageMs: plan.flushAgeMs },
@@ -258,11 +282,13 @@ export class SimulatedNode {
         reads: { readMode: plan.readMode },
         // The writes of one group must fit the small memtables of the simulation.
         processor: { ...defaultReplicaOptions.processor, groupEntriesMax: 128 },
+        ...(snapshots === undefined ? {} : archivingOf(snapshots)),
       },
       tickMs: plan.tickMs,
       walTargetBytes: 4 * plan.segmentBytes,
       observe: (start: ReplicaStart) =>
         mutatedObserver(this.#cluster.checker.observe(this.id, start), start, { mutant, logs }),
+      ...(repository === undefined ? {} : { repository }),
       ...(this.#cluster.raftMutant === undefined ? {} : { mutant: this.#cluster.raftMutant }),
     };
     return PartitionManager.open<StreamsResult, ObservedMachine>(environment, options, directory);
@@ -325,8 +351,19 @@ export class SimulatedNode {
     this.#cluster.replaceLater(this.id);
   }
 
+  /** A crash in the middle of an import. */
+  #countInterrupted(): void {
+    for (const replica of this.manager?.replicas ?? []) {
+      if (replica.status.bootstrap === undefined) continue;
+      this.#cluster.count('bootstraps interrupted');
+      const record = this.#cluster.checker.record(replica.partitionId, this.replicaId);
+      if (record?.installing !== undefined) this.#cluster.count('crashes while a snapshot is put in place');
+    }
+  }
+
   #end(): void {
     this.#life += 1;
+    this.repository?.crash();
     this.#writesPending = 0;
     this.state = 'down';
     this.manager = undefined;

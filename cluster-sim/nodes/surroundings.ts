@@ -13,6 +13,7 @@ import type { World } from '../engine/world.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Network } from '../network/network.js';
 import type { Plan } from '../plan.js';
+import type { SharedObjects } from './shared-objects.js';
 
 /** The server's partitions, as one process runs them. */
 export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
@@ -34,6 +35,10 @@ export interface Surroundings {
   readonly walOptions: Partial<WalOptions>;
   readonly storeSizes: StateStoreSizes;
   readonly faultsOn: boolean;
+  /** What the snapshot repository holds. */
+  readonly objects: SharedObjects;
+  /** Simulated time until which nobody reaches the object store. */
+  readonly objectsDownUntilMs: number;
   /** One stream a subsystem: asking for it again goes on with it. */
   random(subsystem: string): RandomStream;
   nodeOfReplica(replicaId: number): Receiver | undefined;

@@ -96,6 +96,8 @@ export class Archiver {
   #trimming: Promise<void> | undefined;
   #failure: { readonly message: string; readonly count: number; readonly retryAtMs: number } | undefined;
   #trimHeld = '';
+  /** The archived LSN of a snapshot that was found to be missing or damaged in the repository. */
+  #lostLsn: Lsn | undefined;
   #lastArchivedMs: number;
   #nextCollectionMs: number;
   #nextProofMs = 0;
@@ -256,6 +258,8 @@ export class Archiver {
     const { replica, options, environment } = this.#parts;
     const nowMs = environment.clock.monotonicMs();
     if (this.#failure !== undefined && nowMs < this.#failure.retryAtMs) return false;
+    // Also of an idle partition: whoever needs it could not be brought back.
+    if (this.#lostLsn !== undefined && this.#lostLsn === this.#archive.archivedLsn) return true;
     const bytes = replica.appliedBytes - this.#archivedBytes;
     if (bytes >= options.logBytes * this.#jitter) return true;
     const isAged = nowMs - this.#lastArchivedMs >= options.ageMs * this.#jitter;
@@ -420,7 +424,9 @@ export class Archiver {
     const nowMs = environment.clock.monotonicMs();
     const unproven = this.#unproven(repository.provenId);
     const { trimPoint, heldBecause } = this.#decideTrim(repository);
-    this.#trimHeld = heldBecause;
+    const heldBefore = this.#trimHeld;
+    // What a trim that is to be tried again was held by counts until it has come about.
+    if (trimPoint <= archive.trimPoint) this.#trimHeld = heldBecause;
     if (unproven.length > 0 || nowMs >= this.#nextProofMs) {
       this.#nextProofMs = nowMs + options.proofMs;
       this.#ask(archive.archivedLsn, undefined);
@@ -429,13 +435,27 @@ export class Archiver {
     let failed = 'the newest snapshot cannot be read back';
     try {
       // What the trim relies on must be there now, and not only when it was archived.
-      await repository.archive(this.#parts.partitionId).confirm(archive.manifest, { signal: this.#stopping.signal });
+      await this.#confirmArchived(repository, archive);
       failed = 'the trim point cannot be committed';
       await this.#parts.proposeArchive({ ...archive, trimPoint });
+      this.#trimHeld = '';
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       this.#trimHeld = `${failed}: ${error instanceof Error ? error.message : String(error)}`;
-      environment.logger.warn('the log is not trimmed', { reason: this.#trimHeld });
+      // Once for each reason: this is tried again about every second.
+      if (this.#trimHeld !== heldBefore) environment.logger.warn('the log is not trimmed', { reason: this.#trimHeld });
+    }
+  }
+
+  /** What counts as archived must be there. When it is not, it is replaced by a newer one soon. */
+  async #confirmArchived(repository: RepositoryAccess, { archivedLsn, manifest }: ArchiveState): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      await repository.archive(this.#parts.partitionId).confirm(manifest, { signal });
+    } catch (error) {
+      const isLost = isLogboomError(error, 'SNAPSHOT_CORRUPT') || isLogboomError(error, 'SNAPSHOT_NOT_FOUND');
+      if (isLost) this.#lostLsn = archivedLsn;
+      throw error;
     }
   }
 
@@ -461,6 +481,7 @@ export class Archiver {
     this.#nextCollectionMs = nowMs + options.collectEveryMs;
     const { signal } = this.#stopping;
     const collect = async (archive: PartitionArchive): Promise<void> => {
+      if (this.#archive.archivedLsn > 0) await this.#confirmArchived(repository, this.#archive).catch(ignoreLoss);
       const report = await archive.collect(this.#collection, {
         keep: options.manifestsKept,
         graceMs: options.graceMs,
@@ -476,6 +497,11 @@ export class Archiver {
       })
       .finally(() => (this.#collecting = undefined));
   }
+}
+
+/** The snapshot is taken anew; what is left is collected all the same. */
+function ignoreLoss(error: unknown): void {
+  if (!isLogboomError(error)) throw error;
 }
 
 function notLeading(): LogboomError {

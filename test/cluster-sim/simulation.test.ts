@@ -16,6 +16,7 @@ describe('a seed takes the same course each time', () => {
     ['calm', 1],
     ['swarm', 3],
     ['swarm', 4],
+    ['bootstrap', 1],
     ['churn', 5],
     ['single', 6],
     ['lease', 7],

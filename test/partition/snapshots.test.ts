@@ -145,6 +145,22 @@ describe('a snapshot of a group of three', () => {
     });
   });
 
+  it('is taken anew when it is gone from the repository, also of an idle partition', async () => {
+    const objects = sharedObjects();
+    const over = { automatic: true, logBytes: 1 << 30, ageMs: 5000, collectEveryMs: 2000 };
+    await three(11, archived(objects, over), async (group, leader) => {
+      await appendMany(group, 10);
+      const first = await leader.replica.snapshot();
+      await trimmedTo(group, first.archivedLsn);
+      const name = [...objects.objects.keys()].find((each) => each.endsWith(first.manifest))!;
+      objects.objects.delete(name);
+      const isNewer = (): boolean => (leader.replica.status.archivedLsn ?? 0) > first.archivedLsn;
+      await group.until(isNewer, 30_000);
+      const { archivedManifest } = leader.replica.status;
+      expect([...objects.objects.keys()].some((each) => each.endsWith(archivedManifest))).toBe(true);
+    });
+  });
+
   it('is what a restarted group knows of, and goes on trimming by', () =>
     three(10, archived(sharedObjects()), async (group, leader) => {
       await appendMany(group, 10);

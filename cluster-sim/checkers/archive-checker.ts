@@ -1,0 +1,164 @@
+/**
+ * What replicas say is archived, compared with what is in the object store: by reading the objects themselves, at the moment
+ * when something comes to depend on them. Where the plan has damaged objects on purpose, nothing is expected of them.
+ */
+import type { ArchiveState } from '../../src/partition/index.js';
+import { Sha256 } from '../engine/sha256.js';
+import { expandRuns } from '../nodes/simulated-compressor.js';
+import type { SharedObjects } from '../nodes/shared-objects.js';
+import type { PartitionTruth } from './partition-truth.js';
+import type { Verdict } from './verdict.js';
+
+interface KnownManifest {
+  readonly lsn: number;
+  /** Hexadecimal. */
+  readonly stateHash: string;
+  /** Names of objects. */
+  readonly chunks: ReadonlyMap<string, { readonly bytes: number; readonly storedBytes: number }>;
+}
+
+interface Archived {
+  readonly lsn: number;
+  /** Name of the object. */
+  readonly manifest: string;
+}
+
+/** More than any plan keeps. */
+const archivedMax = 16;
+const contentBytesMax = 1 << 24;
+
+export class ArchiveChecker {
+  readonly #verdict: Verdict;
+  readonly #objects: SharedObjects;
+  readonly #prefix: string;
+  readonly #truths: ReadonlyMap<number, PartitionTruth>;
+  /** Of each partition, the last in ascending order of LSNs. */
+  readonly #archived = new Map<number, Archived[]>();
+  /** Objects whose content is right: what is stored never changes, unless it is damaged on purpose. */
+  readonly #right = new WeakSet<object>();
+  readonly #manifests = new WeakMap<object, KnownManifest>();
+
+  constructor(parts: {
+    readonly verdict: Verdict;
+    readonly objects: SharedObjects;
+    readonly clusterId: string;
+    readonly truths: ReadonlyMap<number, PartitionTruth>;
+  }) {
+    this.#verdict = parts.verdict;
+    this.#objects = parts.objects;
+    this.#prefix = parts.clusterId;
+    this.#truths = parts.truths;
+    parts.objects.onDelete = (name) => this.#deleted(name);
+  }
+
+  archived(partitionId: number, { archivedLsn, manifest }: ArchiveState): void {
+    const object = `${this.#prefix}/${partitionId}/manifests/${manifest}`;
+    const archived = { lsn: archivedLsn, manifest: object };
+    const known = [...(this.#archived.get(partitionId) ?? []), archived].slice(-archivedMax);
+    this.#archived.set(partitionId, known);
+  }
+
+  /** A log was trimmed: what is gone must be in a snapshot that can be restored. */
+  trimmed(partitionId: number, name: string, trimPoint: number): void {
+    const candidates = (this.#archived.get(partitionId) ?? []).filter(({ lsn }) => lsn >= trimPoint);
+    const problems: string[] = [];
+    for (const archived of candidates.toReversed()) {
+      const problem = this.#problemOf(partitionId, archived);
+      if (problem === undefined) return;
+      problems.push(`LSN ${archived.lsn}: ${problem}`);
+    }
+    const found = problems.length === 0 ? 'none was archived' : problems.join('; ');
+    this.#verdict.broken(
+      'archived-is-restorable',
+      `${name}: trims to ${trimPoint}, and no snapshot of that LSN or above can be restored: ${found}`,
+    );
+  }
+
+  /** The newest archived snapshot that is in the shared repository. */
+  newest(partitionId: number): Archived | undefined {
+    return this.#archived.get(partitionId)?.findLast(({ manifest }) => this.#objects.objects.has(manifest));
+  }
+
+  /** Names of the objects that a snapshot consists of; of a manifest that cannot be read only itself. */
+  objectsOf({ manifest }: Archived): readonly string[] {
+    return [manifest, ...(this.#read(manifest)?.chunks.keys() ?? [])];
+  }
+
+  /** Whether the newest snapshot that is archived depends on nothing that was damaged. */
+  isNewestSound(partitionId: number): boolean {
+    const last = this.#archived.get(partitionId)?.at(-1);
+    return last !== undefined && this.#problemOf(partitionId, last, new Set()) === undefined;
+  }
+
+  #problemOf(
+    partitionId: number,
+    archived: Archived,
+    excused: ReadonlySet<string> = this.#objects.damaged,
+  ): string | undefined {
+    if (excused.has(archived.manifest)) return undefined;
+    const manifest = this.#read(archived.manifest);
+    if (manifest === undefined) return `${archived.manifest} is missing or damaged`;
+    if (manifest.lsn !== archived.lsn) return `${archived.manifest} is of LSN ${manifest.lsn}`;
+    const low = Number.parseInt(manifest.stateHash.slice(8), 16);
+    const high = Number.parseInt(manifest.stateHash.slice(0, 8), 16);
+    const other = this.#truths.get(partitionId)?.stateAt(manifest.lsn, { low, high });
+    if (other !== undefined) return `its state hash is ${high}:${low}, replicas had ${other.high}:${other.low}`;
+    for (const [name, { bytes, storedBytes }] of manifest.chunks) {
+      if (excused.has(name)) continue;
+      const object = this.#objects.objects.get(name);
+      if (object === undefined) return `${name} is missing`;
+      if (this.#right.has(object)) continue;
+      if (object.bytes.length !== storedBytes || !isContentOf(name, object.bytes, bytes)) return `${name} is damaged`;
+      this.#right.add(object);
+    }
+    return undefined;
+  }
+
+  #read(name: string): KnownManifest | undefined {
+    const object = this.#objects.objects.get(name);
+    if (object === undefined) return undefined;
+    let known = this.#manifests.get(object);
+    if (known === undefined) {
+      known = parse(name.slice(0, name.indexOf('/manifests/')), object.bytes);
+      if (known !== undefined) this.#manifests.set(object, known);
+    }
+    return known;
+  }
+
+  #deleted(name: string): void {
+    const partitionId = Number(name.split('/')[1]);
+    const newest = this.newest(partitionId);
+    if (newest === undefined || newest !== this.#archived.get(partitionId)?.at(-1)) return;
+    if (this.objectsOf(newest).some((damaged) => this.#objects.damaged.has(damaged))) return;
+    this.#verdict.require(
+      !this.objectsOf(newest).includes(name),
+      'needed-chunks-stay',
+      () => `${name} is deleted, and ${newest.manifest}, the newest archived snapshot, needs it`,
+    );
+  }
+}
+
+function parse(folder: string, bytes: Uint8Array): KnownManifest | undefined {
+  try {
+    const manifest = JSON.parse(new TextDecoder().decode(bytes)) as {
+      readonly lsn: number;
+      readonly stateHash: string;
+      readonly chunks: readonly { readonly name: string; readonly bytes: number; readonly storedBytes: number }[];
+    };
+    const chunks = new Map(manifest.chunks.map((chunk) => [`${folder}/chunks/${chunk.name}`, chunk]));
+    return { lsn: manifest.lsn, stateHash: manifest.stateHash, chunks };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The name of a chunk begins with the SHA-256 of its content. */
+function isContentOf(name: string, stored: Uint8Array, bytes: number): boolean {
+  try {
+    const content = expandRuns(stored, contentBytesMax);
+    const sha256 = new Sha256().add(content).digest();
+    return content.length === bytes && name.includes(`/chunks/${sha256}-`);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,36 @@
+/** Objects of the snapshot repository that rot, are cut short or disappear, where the group can do without them. */
+import type { Cluster } from '../nodes/cluster.js';
+import type { Action } from '../plan.js';
+import type { FaultBudget } from './fault-budget.js';
+
+/** Rot that no size tells of is found by who restores, or by whom the repository is checked; then it is removed. */
+const removeRottenMs = 15_000;
+
+type DamageAction = Extract<Action, { readonly kind: 'objects-damage' }>;
+
+export function damageObjects(cluster: Cluster, budget: FaultBudget, { partition, what, pick }: DamageAction): void {
+  const { archives, objects } = cluster;
+  const newest = archives.newest(partition);
+  if (newest === undefined || !budget.mayDamageArchive(partition)) return;
+  const [manifest, ...chunks] = archives.objectsOf(newest);
+  const chunk = chunks[pick % Math.max(1, chunks.length)];
+  const name = what.startsWith('manifest') ? manifest : chunk;
+  const object = name === undefined ? undefined : objects.objects.get(name);
+  if (name === undefined || object === undefined || object.bytes.length === 0) return;
+  budget.archivesDamaged.add(partition);
+  const at = pick % object.bytes.length;
+  if (what.endsWith('missing')) objects.damage(name, undefined);
+  else if (what.endsWith('cut')) objects.damage(name, object.bytes.slice(0, at));
+  else objects.damage(name, object.bytes.with(at, (object.bytes[at] as number) ^ (1 << (pick % 8))));
+  cluster.count(countOf[what]);
+  cluster.note(0, `object store: ${name} is ${what.slice(what.indexOf('-') + 1)}`);
+  if (what === 'chunk-damaged') cluster.world.after(removeRottenMs, () => objects.damage(name, undefined));
+}
+
+const countOf: Readonly<Record<DamageAction['what'], string>> = {
+  'manifest-damaged': 'objects damaged',
+  'chunk-damaged': 'objects damaged',
+  'chunk-cut': 'objects cut short',
+  'manifest-missing': 'objects gone missing',
+  'chunk-missing': 'objects gone missing',
+};
