@@ -44,7 +44,13 @@ const oddsOf: Readonly<Record<Profile, number>> = {
 };
 
 /** Drawn from a stream of its own: seeds from before there were snapshots keep the rest of their course. */
-export function drawSnapshots(seed: number, profile: Profile, nodes: number): SnapshotPlan | undefined {
+export function drawSnapshots(
+  seed: number,
+  profile: Profile,
+  { nodes, durationMs }: { readonly nodes: number; readonly durationMs: number },
+): SnapshotPlan | undefined {
+  // In a longer run there is more to import, one chunk after another, and it has to be done before the log is trimmed again.
+  const scale = Math.max(1, Math.ceil(durationMs / 120_000)) ** 2;
   const random = new RandomStream(seed, 'snapshots');
   if (!random.chance(oddsOf[profile])) return undefined;
   const graceMs = random.pick([6000, 10_000, 20_000]);
@@ -58,9 +64,9 @@ export function drawSnapshots(seed: number, profile: Profile, nodes: number): Sn
     graceMs,
     collectEveryMs: graceMs / random.pick([3, 4]),
     checkEveryMs: random.pick([1000, 5000]),
-    recordsChunkBytes: random.pick([512, 2 * kibibyte, 8 * kibibyte]),
-    indexChunkBytes: random.pick([256, kibibyte]),
-    checkpointBytes: random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
+    recordsChunkBytes: scale * random.pick([512, 2 * kibibyte, 8 * kibibyte]),
+    indexChunkBytes: scale * random.pick([256, kibibyte]),
+    checkpointBytes: scale * random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
     objects: drawObjects(random),
     // Alone, a node may well have a repository of its own.
     blind:

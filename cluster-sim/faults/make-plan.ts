@@ -82,7 +82,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
   const spares = nodes >= 4 && (hasSpares || random.chance(0.5)) ? nodes - 3 : 0;
   const partitions = random.integer(1, 3);
   const all = Array.from({ length: nodes }, (_, index) => index + 1);
-  const snapshots = drawSnapshots(seed, profile, nodes);
+  const snapshots = drawSnapshots(seed, profile, { nodes, durationMs });
   const base = {
     seed,
     profile,
