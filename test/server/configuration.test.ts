@@ -257,7 +257,7 @@ describe('contradictions name both settings and where they come from', () => {
     [['--append-session-in-flight-bytes=1MiB'], ['append.sessionInFlightBytes', 'limits.batchBytes']],
     [['--append-in-flight-bytes=8MiB'], ['append.inFlightBytes', 'append.sessionInFlightBytes']],
     [['--append-in-flight-items=10'], ['append.inFlightItems (10)', 'append.sessionInFlightItems (1024)']],
-    [['--state-store-dirty-budget-bytes=8MiB'], ['stateStore.dirtyBudgetBytes', 'stateStore.flushBytes']],
+    [['--state-store-dirty-budget-bytes=4MiB'], ['stateStore.dirtyBudgetBytes', 'stateStore.flushBytes']],
     [['--disk-low-water-mark-bytes=1MiB'], ['disk.lowWaterMarkBytes', 'stateStore.dirtyBudgetBytes']],
     [['--port=9000', '--http-port=9000'], ['port and httpPort are both 9000']],
     [['--port=65535'], ['httpPort', '65536']],
