@@ -145,6 +145,8 @@ function parse(folder: string, bytes: Uint8Array): KnownManifest | undefined {
       readonly stateHash: string;
       readonly chunks: readonly { readonly name: string; readonly bytes: number; readonly storedBytes: number }[];
     };
+    // A flipped bit may leave JSON, with a field of another name or kind.
+    if (!Number.isSafeInteger(manifest.lsn) || !/^[0-9a-f]{16}$/.test(manifest.stateHash)) return undefined;
     const chunks = new Map(manifest.chunks.map((chunk) => [`${folder}/chunks/${chunk.name}`, chunk]));
     return { lsn: manifest.lsn, stateHash: manifest.stateHash, chunks };
   } catch {
