@@ -50,7 +50,8 @@ export function drawSnapshots(
   { nodes, durationMs }: { readonly nodes: number; readonly durationMs: number },
 ): SnapshotPlan | undefined {
   // In a longer run there is more to import, one chunk after another, and it has to be done before the log is trimmed again.
-  const scale = Math.max(1, Math.ceil(durationMs / 60_000)) ** 2;
+  // The profile that is about it is run for a minute or two, and looks for what many small chunks bring about.
+  const scale = Math.max(1, Math.ceil(durationMs / (profile === 'bootstrap' ? 120_000 : 60_000))) ** 2;
   const random = new RandomStream(seed, 'snapshots');
   if (!random.chance(oddsOf[profile])) return undefined;
   const graceMs = random.pick([6000, 10_000, 20_000]);
