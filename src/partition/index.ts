@@ -5,6 +5,7 @@ export {
   type ReplayProgress,
   type ReplicaPlacement,
 } from './partition-manager.js';
+export { noRepository } from './archiver.js';
 export { defaultReplicaOptions } from './replica-options.js';
 export type { Replica } from './replica.js';
 export type * from './types.js';

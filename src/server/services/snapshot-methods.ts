@@ -1,6 +1,6 @@
 /** The methods of ClusterService that have to do with snapshots and trimming. */
-import { LogboomError } from '../../base/errors.js';
 import { asPartitionId, type PartitionId } from '../../base/ids.js';
+import { noRepository } from '../../partition/index.js';
 import type { PartitionReplica, RepositoryAccess } from '../../partition/index.js';
 
 type SnapshottedReplica = Pick<PartitionReplica<unknown, never>, 'snapshot' | 'trim' | 'status'>;
@@ -29,12 +29,7 @@ export class SnapshotMethods {
     const { repository, replicaOf } = this.#parts;
     const id = asPartitionId(partition);
     const { archivedManifest } = replicaOf(id).status;
-    if (repository === undefined) {
-      throw new LogboomError(
-        'REPOSITORY_NOT_CONFIGURED',
-        'no snapshot repository is configured: set snapshots.repository on every node, to one place that all of them see',
-      );
-    }
+    if (repository === undefined) throw noRepository(id);
     const manifests = await repository.archive(id).manifests();
     return {
       repositoryId: repository.provenId,
