@@ -2,8 +2,8 @@
  * The directory of a node.
  *
  * ```
- * DIR/node.json     identity, written once, before anything else; never changed
- * DIR/cluster.json  of a member of a cluster: what the cluster was formed of (cluster/formation-record.ts)
+ * DIR/node.json     identity, written once, before anything else
+ * DIR/cluster.json  what the node's cluster was formed of (cluster/formation-record.ts)
  * DIR/lock          held by the process that uses the directory
  * DIR/holder.json   which process that is, for messages only; may be stale
  * DIR/wal/          write-ahead log
@@ -24,18 +24,14 @@ import type { Disk, DiskLock } from '../base/ports/disk.js';
 import type { Environment } from '../base/ports/environment.js';
 
 /**
- * Layouts that this build reads and writes: of a node alone, and of a member of a cluster, which builds without clusters
- * must not take for a node alone.
+ * Layouts: 1 is read, of a node that was alone for good and had no cluster.json; its cluster id is in node.json. 2 is
+ * written, which builds that know only nodes alone must not take for one.
  */
 const formatVersions = { alone: 1, member: 2 } as const;
 const advice = 'Restore it, or replace the node';
 
-/** Whether a node is a cluster of its own, or a member of one: settled when its directory is made. */
-export type Membership = keyof typeof formatVersions;
-
 export interface NodeIdentity {
-  readonly membership: Membership;
-  /** 14 hexadecimal digits; undefined of a member, whose cluster.json has it once the cluster is formed. */
+  /** 14 hexadecimal digits, in layout 1 only: from layout 2 on cluster.json has it, once there is a cluster. */
   readonly clusterId: string | undefined;
   readonly nodeId: NodeId;
   /** New on every fresh directory; 14 hexadecimal digits. */
@@ -57,7 +53,6 @@ export interface DataDirectoryOptions {
   readonly path: string;
   readonly nodeId: NodeId;
   readonly partitionCount: number;
-  readonly membership: Membership;
   /** Who will hold the lock, for the message that others get. */
   readonly holder: { readonly pid: number; readonly hostname: string };
 }
@@ -156,9 +151,8 @@ async function readIdentity(environment: Parts, path: string): Promise<NodeIdent
   const fields = await readSealedJson(environment, file, { versionMax: formatVersions.member, advice });
   if (fields === undefined) return undefined;
   const { formatVersion, clusterId, nodeId, incarnation, partitionCount, createdUnixMs } = fields;
-  const membership = formatVersion === formatVersions.member ? 'member' : 'alone';
   if (
-    typeof clusterId !== (membership === 'member' ? 'undefined' : 'string') ||
+    typeof clusterId !== (formatVersion === formatVersions.member ? 'undefined' : 'string') ||
     typeof nodeId !== 'number' ||
     typeof incarnation !== 'string' ||
     typeof partitionCount !== 'number' ||
@@ -167,12 +161,11 @@ async function readIdentity(environment: Parts, path: string): Promise<NodeIdent
     throw damaged(file, 'a field is missing', advice);
   }
   const common = { nodeId: asNodeId(nodeId), incarnation, partitionCount, createdUnixMs };
-  return { membership, clusterId: clusterId as string | undefined, ...common };
+  return { clusterId: clusterId as string | undefined, ...common };
 }
 
 function checkIdentity(identity: NodeIdentity, options: DataDirectoryOptions): void {
-  const { path, nodeId, partitionCount, membership } = options;
-  if (identity.membership !== membership) throw otherMembership(identity, path);
+  const { path, nodeId, partitionCount } = options;
   if (identity.nodeId !== nodeId) {
     throw new LogboomError(
       'DATA_DIRECTORY_MISMATCH',
@@ -191,26 +184,21 @@ function checkIdentity(identity: NodeIdentity, options: DataDirectoryOptions): v
   }
 }
 
-function otherMembership({ membership, clusterId }: NodeIdentity, path: string): LogboomError {
-  const message =
-    membership === 'member'
-      ? `${path} belongs to a member of a cluster, and cluster.nodes is not set: list the nodes of the cluster, or choose another directory (dataDir)`
-      : `${path} belongs to a node alone (cluster ${clusterId}), and cluster.nodes is set: a cluster is formed of empty directories only. Choose one (dataDir), or leave cluster.nodes out`;
-  return new LogboomError('DATA_DIRECTORY_MISMATCH', message, { facts: { directory: path } });
+/** Layout 2 of the same identity; durable when it resolves. The cluster id must be durable in cluster.json before. */
+export async function upgradeIdentity(environment: Parts, path: string, identity: NodeIdentity): Promise<void> {
+  const { clusterId: _, ...fields } = identity;
+  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions.member, ...fields });
 }
 
 async function writeIdentity(environment: Parts, options: DataDirectoryOptions): Promise<NodeIdentity> {
   const { random, clock } = environment;
-  const { path, nodeId, partitionCount, membership } = options;
-  const hex = (identity: number): string => identity.toString(16).padStart(14, '0');
-  const clusterId = membership === 'alone' ? hex(nextIdentity(random)) : undefined;
+  const { path, nodeId, partitionCount } = options;
   const identity = {
-    ...(clusterId === undefined ? {} : { clusterId }),
     nodeId,
-    incarnation: hex(nextIdentity(random)),
+    incarnation: nextIdentity(random).toString(16).padStart(14, '0'),
     partitionCount,
     createdUnixMs: Math.floor(clock.wallMs()),
   };
-  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions[membership], ...identity });
-  return { membership, clusterId, ...identity };
+  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions.member, ...identity });
+  return { clusterId: undefined, ...identity };
 }

@@ -1,10 +1,17 @@
 /** Addresses and what goes wrong with them. */
+import { hostname } from 'node:os';
 import { LogboomError } from '../base/errors.js';
 
 /** `127.0.0.1:7400`, `[::1]:7400` */
 export function formatAddress(host: string, port: number): string {
   const bare = host.replace(/^\[(.*)\]$/, '$1');
   return bare.includes(':') ? `[${bare}]:${port}` : `${bare}:${port}`;
+}
+
+/** Where others reach a node that listens there. */
+export function reachableAddress(host: string, port: number): string {
+  const everywhere = ['0.0.0.0', '::', '[::]'].includes(host);
+  return formatAddress(everywhere ? hostname() : host, port);
 }
 
 /** The error of a failed bind, naming the setting that changes the address. */

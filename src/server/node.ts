@@ -20,11 +20,10 @@ import { ClusterMember } from './cluster/cluster-member.js';
 import { DiskWatch } from './disk-watch.js';
 import { Health } from './health.js';
 import { HttpServer } from './http-server.js';
-import { formatAddress } from './listen.js';
-import { initialSlotPartitions, partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
+import { formatAddress, reachableAddress } from './listen.js';
+import { partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
 import { ReplayReporter } from './replay-reporter.js';
 import { connectRepository } from './snapshots.js';
-import { asStreamsReplica } from './replicas.js';
 import { NodeSecurity } from './security/node-security.js';
 import { NodeServices } from './services/index.js';
 import type { Environment } from '../base/ports/environment.js';
@@ -36,7 +35,6 @@ import type { ObservedReplica } from './health.js';
 import type { MemberOptions } from './partition-options.js';
 import type { NodeManager, OwnStreamsReplica } from './replicas.js';
 import type { NodeFacts } from './services/cluster-service.js';
-import type { Partitions } from './services/routing.js';
 
 /** How long clients that were asked to leave may take before their connections are closed. */
 const leaveMs = 500;
@@ -153,7 +151,7 @@ class Node implements RunningNode {
   }
 
   get clusterId(): string {
-    return this.identity.clusterId ?? this.#member?.clusterId ?? '';
+    return this.#member?.clusterId ?? '';
   }
 
   get isNewDirectory(): boolean {
@@ -177,9 +175,7 @@ class Node implements RunningNode {
     security.run();
     this.#stops.push(() => security.stop());
     const directory = await this.#openDirectory();
-    const services =
-      directory.identity.membership === 'member' ? await this.#openMember(directory) : await this.#openAlone();
-    await this.#listen(services);
+    await this.#listen(await this.#openMember(directory));
     this.startMs = clock.monotonicMs() - startedMs;
     this.#health?.setPhase('serving');
     logger.info('the node serves', {
@@ -210,12 +206,11 @@ class Node implements RunningNode {
   }
 
   async #openDirectory(): Promise<DataDirectory> {
-    const { nodeId, partitions, cluster } = this.#configuration;
+    const { nodeId, partitions } = this.#configuration;
     const directory = await openDataDirectory(this.#environment, {
       path: this.dataDirectory,
       nodeId: asNodeId(nodeId),
       partitionCount: partitions,
-      membership: cluster.nodes.length > 0 ? 'member' : 'alone',
       holder: { pid: process.pid, hostname: hostname() },
     }).catch((error: unknown) => {
       throw this.#directoryError(error);
@@ -237,20 +232,8 @@ class Node implements RunningNode {
     );
   }
 
-  async #openAlone(): Promise<NodeServices> {
-    const manager = await this.#openPartitions(undefined);
-    const services = await this.#startServices({
-      slotPartitions: initialSlotPartitions(this.#configuration.partitions),
-      partitionIds: manager.partitionIds,
-      replicaOf: (id) => asStreamsReplica(manager.replicaOf(id)),
-    });
-    for (const replica of manager.replicas) this.#startRetention(asStreamsReplica(replica));
-    return services;
-  }
-
   /** Resolves when the node belongs to a cluster and knows what it holds for it; leaders may still be to be elected. */
   async #openMember(directory: DataDirectory): Promise<NodeServices> {
-    const { host, port, advertisedAddresses } = this.#configuration;
     const member = new ClusterMember({
       environment: this.#environment,
       configuration: this.#configuration,
@@ -258,7 +241,6 @@ class Node implements RunningNode {
       security: this.#opened(this.#security),
       name: this.name,
       version,
-      advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, port)],
       onReplica: (replica) => this.#startRetention(replica),
       onFatal: (error) => this.#onFatal(error, 'the node cannot hold what the cluster gives to it: it ends at once'),
     });
@@ -272,10 +254,10 @@ class Node implements RunningNode {
     });
     this.#stops.push(() => member.detach());
     await member.attach(manager, record);
-    return this.#startServices(member.partitions);
+    return this.#startServices(member);
   }
 
-  async #openPartitions(member: MemberOptions | undefined): Promise<NodeManager> {
+  async #openPartitions(member: MemberOptions): Promise<NodeManager> {
     const { identity } = this.#opened(this.#directory);
     const { disk } = this.#environment;
     const onReplay = (progress: ReplayProgress): void => this.#replay.report(progress);
@@ -299,17 +281,17 @@ class Node implements RunningNode {
     return manager;
   }
 
-  async #startServices(partitions: Partitions): Promise<NodeServices> {
+  async #startServices(member: ClusterMember): Promise<NodeServices> {
     const { disk } = this.#configuration;
     const services = new NodeServices({
       environment: this.#environment,
       configuration: this.#configuration,
-      partitions,
+      partitions: member.partitions,
       drain: this.#drain.signal,
       nodeFacts: () => this.#facts(),
       replicaOf: (id) => this.#opened(this.#manager).replicaOf(id),
       repository: this.#repository,
-      cluster: this.#member?.around,
+      cluster: member.around,
       security: this.#opened(this.#security),
     });
     this.#services = services;
@@ -364,8 +346,9 @@ class Node implements RunningNode {
     this.addresses = {
       grpc: listening,
       http: `http://${formatAddress(httpHost, boundHttpPort)}`,
-      advertised: advertisedAddresses.length > 0 ? advertisedAddresses : [reachable(host, boundPort)],
+      advertised: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, boundPort)],
     };
+    this.#member?.announce(this.addresses.advertised);
   }
 
   async #runDrain(): Promise<void> {
@@ -460,10 +443,4 @@ class Node implements RunningNode {
 function observe(status: ReplicaStatus): Omit<ObservedReplica, 'catchesUp'> {
   const { partitionId, commitLsn, appliedLsn, leader, fault } = status;
   return { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, fault };
-}
-
-/** Where others reach a node that listens everywhere. */
-function reachable(host: string, port: number): string {
-  const everywhere = ['0.0.0.0', '::', '[::]'].includes(host);
-  return formatAddress(everywhere ? hostname() : host, port);
 }

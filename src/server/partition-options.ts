@@ -1,24 +1,16 @@
 /** From settings to the options of the layers below. */
-import { assert } from '../base/assert.js';
-import { asPartitionId } from '../base/ids.js';
-import { aloneOn, defaultArchivingOptions } from '../partition/index.js';
+import { defaultArchivingOptions } from '../partition/index.js';
 import { defaultStateStoreSizes, LevelDbProvider } from '../state-store/index.js';
 import { defaultStreamsLimits } from '../streams/index.js';
 import { defaultWalOptions } from '../wal/index.js';
 import { entryOverheadBytes, trimModeOf } from './config/contradictions.js';
-import { slotCount } from '../metadata/index.js';
 import { createMachine } from './replicas.js';
-import type { NodeId, PartitionId } from '../base/ids.js';
+import type { NodeId } from '../base/ids.js';
 import type { Disk } from '../base/ports/disk.js';
 import type { MetadataMachine, MetadataResult } from '../metadata/index.js';
 import type { ArchivingOptions, PartitionManagerOptions } from '../partition/index.js';
 import type { StreamsLimits, StreamsResult, StreamsStateMachine } from '../streams/index.js';
 import type { Configuration } from './config/index.js';
-
-/** Which partition each slot belongs to while a node has all of them: dealt out in turn. */
-export function initialSlotPartitions(partitionCount: number): readonly PartitionId[] {
-  return Array.from({ length: slotCount }, (_, slot) => asPartitionId(1 + (slot % partitionCount)));
-}
 
 export function streamsLimitsOf({ limits, producers }: Configuration): StreamsLimits {
   return {
@@ -37,20 +29,8 @@ export function streamsLimitsOf({ limits, producers }: Configuration): StreamsLi
 
 type ManagerOptions = PartitionManagerOptions<StreamsResult | MetadataResult, StreamsStateMachine | MetadataMachine>;
 
-/** In what a member of a cluster differs from a node alone. */
+/** What the node's membership says. */
 export type MemberOptions = Pick<ManagerOptions, 'replicas' | 'transport' | 'nodesKnown'>;
-
-/** A group of one voter has nobody to send to. */
-function aloneOptions(partitions: number): MemberOptions {
-  return {
-    replicas: Array.from({ length: partitions }, (_, index) => aloneOn(asPartitionId(index + 1))),
-    transport: {
-      send: (partitionId, messages) =>
-        assert(messages.length === 0, () => `partition ${partitionId} has a message and no other replica`),
-    },
-    nodesKnown: () => 1,
-  };
-}
 
 function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions {
   return {
@@ -74,15 +54,15 @@ export function partitionManagerOptions(
   nodeId: NodeId,
   disk: Disk,
   onReplay: NonNullable<ManagerOptions['onReplay']>,
-  member: MemberOptions | undefined,
+  member: MemberOptions,
 ): ManagerOptions {
-  const { wal, stateStore, append, limits, partitions, cluster } = configuration;
+  const { wal, stateStore, append, limits, cluster } = configuration;
   const { blockCacheBytes } = stateStore;
   return {
     nodeId,
-    ...(member ?? aloneOptions(partitions)),
+    ...member,
     // The heartbeat is the unit of the core's time.
-    ...(member === undefined ? {} : { tickMs: cluster.heartbeatMs }),
+    tickMs: cluster.heartbeatMs,
     storeProvider: new LevelDbProvider(disk),
     createMachine,
     onReplay,
@@ -106,9 +86,8 @@ export function partitionManagerOptions(
       ageMs: stateStore.flushAgeMs,
     },
     replica: {
-      ...(member === undefined
-        ? {}
-        : { electionTicks: Math.round(cluster.electionTimeoutMs / cluster.heartbeatMs), heartbeatTicks: 1 }),
+      electionTicks: Math.round(cluster.electionTimeoutMs / cluster.heartbeatMs),
+      heartbeatTicks: 1,
       trimMode: trimModeOf(configuration),
       archiving: archivingOptions(configuration),
       // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.

@@ -11,22 +11,21 @@ import { DiskError } from '../../src/base/ports/disk.js';
 import type { Disk } from '../../src/base/ports/disk.js';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
 import { openDataDirectory } from '../../src/server/data-directory.js';
-import type { DataDirectory, Membership } from '../../src/server/data-directory.js';
+import type { DataDirectory } from '../../src/server/data-directory.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const holder = { pid: process.pid, hostname: 'testhost' };
 
 function open(
   directory: string,
-  over: { nodeId?: number; partitionCount?: number; membership?: Membership; disk?: Disk } = {},
+  over: { nodeId?: number; partitionCount?: number; disk?: Disk } = {},
 ): Promise<DataDirectory> {
-  const { nodeId = 1, partitionCount = 8, membership = 'alone', disk = nodeEnvironmentParts.disk } = over;
+  const { nodeId = 1, partitionCount = 8, disk = nodeEnvironmentParts.disk } = over;
   const environment = { ...nodeEnvironmentParts, disk };
   return openDataDirectory(environment, {
     path: directory,
     nodeId: asNodeId(nodeId),
     partitionCount,
-    membership,
     holder,
   });
 }
@@ -45,8 +44,7 @@ test('the first start makes it, later starts find the same identity', async () =
   const directory = path.join(await temporaryDirectory(), 'a', 'b');
   const first = await open(directory);
   expect(first.isNew).toBe(true);
-  expect(first.identity.clusterId).toMatch(/^[0-9a-f]{14}$/);
-  expect(first.identity.incarnation).not.toBe(first.identity.clusterId);
+  expect(first.identity.incarnation).toMatch(/^[0-9a-f]{14}$/);
   await first.release();
   const second = await open(directory);
   expect(second.isNew).toBe(false);
@@ -62,7 +60,7 @@ test('node.json is readable, and may be formatted by hand', async () => {
   await (await open(directory)).release();
   const file = path.join(directory, 'node.json');
   const content = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
-  expect(content).toMatchObject({ formatVersion: 1, nodeId: 1, partitionCount: 8 });
+  expect(content).toMatchObject({ formatVersion: 2, nodeId: 1, partitionCount: 8 });
   await writeFile(file, JSON.stringify(Object.fromEntries(Object.entries(content).reverse())));
   await (await open(directory)).release();
 });
@@ -156,7 +154,7 @@ describe('two at once', () => {
       const { openDataDirectory } = await import('./src/server/data-directory.ts');
       const { nodeEnvironmentParts } = await import('./src/server/adapters/node-environment.ts');
       const holder = { pid: process.pid, hostname: 'child' };
-      await openDataDirectory(nodeEnvironmentParts, { path: process.argv[1], nodeId: 1, partitionCount: 8, membership: "alone", holder });
+      await openDataDirectory(nodeEnvironmentParts, { path: process.argv[1], nodeId: 1, partitionCount: 8, holder });
       console.log('held');
       setInterval(() => {}, 1000);`;
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, directory], {
@@ -239,7 +237,6 @@ test('the checksum is CRC-32 over the sorted fields: a directory of today opens 
   await writeFile(path.join(directory, 'node.json'), JSON.stringify({ ...fields, crc32: checksum }));
   const opened = await open(directory, { nodeId: 5, partitionCount: 2 });
   expect(opened.identity).toEqual({
-    membership: 'alone',
     clusterId: '0a',
     nodeId: 5,
     incarnation: '0b',

@@ -392,7 +392,8 @@ describe('tails', () => {
 describe('the cluster', () => {
   test('DescribeCluster', async () => {
     const described = await unary<ClusterResponses>(cluster)('describeCluster', {});
-    expect(described.clusterId).toBe(node.identity.clusterId);
+    expect(described.clusterId).toBe(node.clusterId);
+    expect(described.clusterId).toMatch(/^[0-9a-f]{14}$/);
     expect(described.slotPartitions).toHaveLength(4096);
     expect(new Set(described.slotPartitions)).toEqual(new Set([1, 2, 3]));
     expect(described.nodes).toHaveLength(1);

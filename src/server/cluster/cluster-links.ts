@@ -11,7 +11,15 @@ import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
 import type { ReplicaTransport } from '../../partition/index.js';
 import type { WireMessage } from '../../raft/types.js';
-import type { CallMethod, Delivery, LinkHost, LinkIdentity, LossScope, MemberHello } from '../../transport/index.js';
+import type {
+  CallMethod,
+  Delivery,
+  LinkHost,
+  LinkIdentity,
+  LossScope,
+  MemberHello,
+  NodeAddress,
+} from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { NodeManager } from '../replicas.js';
 import type { NodeSecurity } from '../security/node-security.js';
@@ -23,15 +31,16 @@ const askTimeoutMs = 2000;
 export interface ClusterLinksParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
-  readonly self: NodeDescription;
+  readonly self: Pick<NodeDescription, 'id' | 'incarnation'>;
   readonly security: Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal'>;
   /** What this node is while it belongs to no cluster. */
-  readonly alone: FormationState;
+  readonly alone: () => FormationState;
 }
 
 export class ClusterLinks implements LinkHost, ReplicaTransport {
   readonly #parts: ClusterLinksParts;
   readonly #links: Links;
+  readonly #listens: boolean;
   #record: FormationRecord | undefined;
   #state: ClusterState | undefined;
   #directory: ReplicaDirectory | undefined;
@@ -41,17 +50,26 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     this.#parts = parts;
     const tls = parts.security.linkTls;
     const listen = linkListenAddress(parts.configuration);
-    this.#links = new Links(parts.environment, { listen, host: this, ...(tls === undefined ? {} : { tls }) });
+    this.#listens = listen !== undefined;
+    this.#links = new Links(parts.environment, {
+      listen: listen ?? { host: '127.0.0.1', port: 0 },
+      host: this,
+      ...(tls === undefined ? {} : { tls }),
+    });
     parts.security.onLinkRenewal(() => this.#links.renewTls());
     this.#links.handle(
       formationMethod,
-      formationHandler(() => ({ ...parts.alone, record: this.#record })),
+      formationHandler(() => ({ ...parts.alone(), record: this.#record })),
     );
   }
 
-  /** Listens. @throws LogboomError ADDRESS_IN_USE, CONFIGURATION_INVALID */
-  async run(): Promise<void> {
-    await this.#links.run();
+  /**
+   * Listens; answers where, undefined of a node alone that does not.
+   *
+   * @throws LogboomError ADDRESS_IN_USE, CONFIGURATION_INVALID
+   */
+  async run(): Promise<NodeAddress | undefined> {
+    return this.#listens ? this.#links.run() : undefined;
   }
 
   stop(): Promise<void> {

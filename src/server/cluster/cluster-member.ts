@@ -1,11 +1,12 @@
 /** A node as a member of a cluster: formation, links, metadata, and the replicas that the metadata gives to it. */
 import { isLogboomError, LogboomError } from '../../base/errors.js';
 import { supportedFeatureLevel, tableTopic } from '../../metadata/index.js';
-import { replicationFactorOf } from '../config/index.js';
+import { linkListenAddress, replicationFactorOf } from '../config/index.js';
 import { Leaders } from '../forwarding/leaders.js';
 import { makeNodeChannels } from '../forwarding/node-channels.js';
 import type { Channels } from '../../client/channels.js';
 import { RemoteCalls } from '../forwarding/remote-calls.js';
+import { reachableAddress } from '../listen.js';
 import { asMetadataReplica, asStreamsReplica, holdsStreams, metadataPartition } from '../replicas.js';
 import { ClusterNodes } from '../services/cluster-nodes.js';
 import { CatchUp } from './catch-up.js';
@@ -13,6 +14,7 @@ import { ClusterLinks } from './cluster-links.js';
 import { initializeMetadata } from './cluster-start.js';
 import { joinFormation } from './formation.js';
 import { readFormationRecord } from './formation-record.js';
+import { adoptNodeAlone } from './node-alone.js';
 import { handOverLeaderships } from './hand-over.js';
 import { LedPartitions } from './led-partitions.js';
 import { registerSelf, registrationHandler, registrationMethod } from './registration.js';
@@ -21,7 +23,8 @@ import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
 import type { ReplicaPlacement, ReplicaTransport } from '../../partition/index.js';
-import type { Configuration } from '../config/index.js';
+import type { NodeAddress } from '../../transport/index.js';
+import type { Configuration, ListedNode } from '../config/index.js';
 import type { DataDirectory } from '../data-directory.js';
 import type { MetadataReplica, NodeManager, NodeReplica, OwnStreamsReplica } from '../replicas.js';
 import type { ClusterAround } from '../services/index.js';
@@ -33,6 +36,8 @@ import type { RegistrationParts } from './registration.js';
 
 /** Transfers take milliseconds; beyond this, an election is as good. */
 const handOverMs = 2000;
+/** It takes milliseconds; on a full disk it takes until there is room, and the node serves reads meanwhile. */
+const leadAloneMs = 1000;
 
 export interface ClusterMemberParts {
   readonly environment: Environment;
@@ -41,8 +46,6 @@ export interface ClusterMemberParts {
   readonly directory: DataDirectory;
   readonly name: string;
   readonly version: string;
-  /** What clients and other nodes are told. */
-  readonly advertisedAddresses: readonly string[];
   /** A replica of streams is there: found at the start, or made since. */
   readonly onReplica: (replica: OwnStreamsReplica) => void;
   /** The node cannot hold what the metadata gives to it. */
@@ -51,7 +54,7 @@ export interface ClusterMemberParts {
 
 export class ClusterMember {
   readonly #parts: ClusterMemberParts;
-  readonly #self: NodeDescription;
+  #self: NodeDescription;
   readonly #links: ClusterLinks;
   readonly #channels: Channels;
   readonly #catchUp: CatchUp;
@@ -63,6 +66,8 @@ export class ClusterMember {
   #state: ClusterState | undefined;
   #slotPartitions: readonly PartitionId[] = [];
   #manager: NodeManager | undefined;
+  #attachedTo: { readonly record: FormationRecord; readonly replica: MetadataReplica } | undefined;
+  #announcing: Promise<void> = Promise.resolve();
   #loop: Promise<void> | undefined;
   #following: Promise<void> = Promise.resolve();
   #unwatch: (() => void) | undefined;
@@ -81,7 +86,7 @@ export class ClusterMember {
       configuration,
       security,
       self: this.#self,
-      alone: this.#alone(),
+      alone: () => this.#alone(),
     });
     this.#links.handle(
       registrationMethod,
@@ -118,13 +123,14 @@ export class ClusterMember {
    */
   async join(): Promise<FormationRecord> {
     const { environment, directory, configuration } = this.#parts;
+    await adoptNodeAlone(environment, directory, this.#self);
     const stored = await readFormationRecord(environment, directory.path);
     if (stored) {
       checkAgainst(configuration, stored);
       // Before it listens: asked in between, it would say that it is empty, and another cluster might be formed with it.
       this.#joined(stored);
     }
-    await this.#links.run();
+    this.#linksListen(await this.#links.run());
     if (stored) return stored;
     const record = await joinFormation({
       environment,
@@ -135,6 +141,23 @@ export class ClusterMember {
     });
     this.#joined(record);
     return record;
+  }
+
+  #linksListen(address: NodeAddress | undefined): void {
+    if (address === undefined || this.#self.linkAddress !== '') return;
+    this.#self = { ...this.#self, linkAddress: reachableAddress(address.host, address.port) };
+  }
+
+  /** Others may be told of this node from here on: it listens at these addresses, as `host:port`. */
+  announce(advertisedAddresses: readonly string[]): void {
+    this.#self = { ...this.#self, advertisedAddresses };
+    this.#announcing = this.#announce().catch((error: Error) => this.#parts.onFatal(error));
+  }
+
+  async #announce(): Promise<void> {
+    if (this.#attachedTo === undefined) return;
+    const { record, replica } = this.#attachedTo;
+    await registerSelf({ ...this.#registration(replica, record), self: this.#self });
   }
 
   #joined(record: FormationRecord): void {
@@ -161,6 +184,7 @@ export class ClusterMember {
     this.#links.attach(manager);
     for (const replica of manager.replicas) this.#added(replica);
     const metadata = asMetadataReplica(manager.replicaOf(metadataPartition));
+    this.#attachedTo = { record, replica: metadata };
     const known = new Promise<void>((resolve) => {
       const onTable = (): void => {
         this.#follow(metadata);
@@ -171,6 +195,8 @@ export class ClusterMember {
     });
     this.#loop = this.#keepMetadata(metadata, record).catch((error: Error) => this.#parts.onFatal(error));
     await known;
+    // Nobody else could lead, and what is asked right after the start need not wait.
+    if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
   }
 
   async #keepMetadata(replica: MetadataReplica, record: FormationRecord): Promise<void> {
@@ -184,7 +210,6 @@ export class ClusterMember {
       ask: ({ id, linkAddress }) => this.#links.ask({ id, linkAddress }),
       signal,
     });
-    await registerSelf({ ...this.#registration(replica, record), self: this.#self });
   }
 
   #registration(replica: MetadataReplica, { clusterId }: FormationRecord): Omit<RegistrationParts, 'self'> {
@@ -203,7 +228,8 @@ export class ClusterMember {
   }
 
   isBehind(partitionId: PartitionId): boolean {
-    return this.#catchUp.isBehind(partitionId);
+    // A leader that serves has read what was acknowledged before, as the other does that catches up.
+    return this.#catchUp.isBehind(partitionId) && this.#led.get(partitionId)?.isLeader !== true;
   }
 
   /** The partitions that hold streams, as the services see them. */
@@ -250,6 +276,7 @@ export class ClusterMember {
     this.#led.stop();
     await this.#catchUp.stop();
     await this.#loop;
+    await this.#announcing;
     await this.#following;
   }
 
@@ -264,11 +291,18 @@ export class ClusterMember {
     return this.#manager?.replicas ?? [];
   }
 
+  /** A node without a list is a cluster of its own. */
+  get #listed(): readonly ListedNode[] {
+    const { nodes } = this.#parts.configuration.cluster;
+    const { id, linkAddress } = this.#self;
+    return nodes.length > 0 ? nodes : [{ id, linkAddress }];
+  }
+
   #alone(): FormationState {
     const { configuration } = this.#parts;
     return {
       self: this.#self,
-      listed: configuration.cluster.nodes,
+      listed: this.#listed,
       partitionCount: configuration.partitions,
       replicationFactor: replicationFactorOf(configuration),
       record: undefined,
@@ -306,22 +340,19 @@ export class ClusterMember {
   }
 }
 
-function describe({
-  configuration,
-  directory,
-  name,
-  version,
-  advertisedAddresses,
-}: ClusterMemberParts): NodeDescription {
+function describe({ configuration, directory, name, version }: ClusterMemberParts): NodeDescription {
   const { nodeId, incarnation } = directory.identity;
   const listed = configuration.cluster.nodes.find(({ id }) => id === nodeId);
+  const { host, port, advertisedAddresses } = configuration;
+  const link = linkListenAddress(configuration);
   return {
     id: nodeId,
     name,
     zone: configuration.zone,
     incarnation,
-    advertisedAddresses,
-    linkAddress: listed?.linkAddress ?? '',
+    // Port 0 becomes another one when the node listens, before anybody is told.
+    advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, port)],
+    linkAddress: listed?.linkAddress ?? (link && link.port > 0 ? reachableAddress(link.host, link.port) : ''),
     softwareVersion: version,
     featureLevel: supportedFeatureLevel,
     repositoryId: '',
@@ -340,6 +371,7 @@ function stateOf(metadata: MetadataReplica): ClusterState | undefined {
 
 /** What a cluster was formed of does not change by changing the configuration of a node. */
 function checkAgainst(configuration: Configuration, record: FormationRecord): void {
+  if (configuration.cluster.nodes.length === 0) return;
   const ids = (nodes: readonly { readonly id: NodeId | number }[]): string => nodes.map(({ id }) => id).join(', ');
   const facts = { cluster: record.clusterId };
   const listed = ids(configuration.cluster.nodes);

@@ -51,6 +51,10 @@ type Parts = Pick<Environment, 'disk' | 'crc32'>;
 
 const fileOf = (directory: string): string => `${directory}/cluster.json`;
 
+export function hasFormationRecord({ disk }: Pick<Parts, 'disk'>, directory: string): Promise<boolean> {
+  return disk.exists(fileOf(directory));
+}
+
 /**
  * Undefined while the node belongs to no cluster.
  *

@@ -30,6 +30,14 @@ export class LedPartitions {
     return this.#leads.get(partitionId);
   }
 
+  /** Resolves when this node leads all of them, or the time is over. */
+  async awaitAll(timeoutMs: number): Promise<void> {
+    const timeout = new AbortController();
+    const all = Promise.all([...this.#leads.values()].map((lead) => lead.awaitLeader()));
+    await Promise.race([all, sleep(this.#clock, timeoutMs, timeout.signal)]);
+    timeout.abort();
+  }
+
   stop(): void {
     for (const lead of this.#leads.values()) lead.stop();
   }
@@ -64,6 +72,17 @@ class Lead implements LeadingReplica {
     const watcher = (): void => onChange();
     this.#watchers.add(watcher);
     return () => void this.#watchers.delete(watcher);
+  }
+
+  awaitLeader(): Promise<void> {
+    if (this.isLeader) return Promise.resolve();
+    return new Promise((resolve) => {
+      const unwatch = this.watchLeadership(() => {
+        if (!this.isLeader) return;
+        unwatch();
+        resolve();
+      });
+    });
   }
 
   stop(): void {

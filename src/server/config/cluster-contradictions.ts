@@ -1,4 +1,5 @@
 /** Settings of a cluster that are right by themselves and wrong together. */
+import { isLoopback } from '../../base/loopback.js';
 import type { Configuration } from './settings.js';
 import type { Contradiction } from './contradiction.js';
 
@@ -8,24 +9,35 @@ const nodesMax = 7;
 const heartbeatsPerElectionMin = 3;
 
 const linkPortOffset = 2;
+const portMax = 65_535;
 
-/** What `cluster.*` comes to where other settings fill the gaps. */
-export function linkListenAddress({ cluster, host, port }: Configuration): {
-  readonly host: string;
-  readonly port: number;
-} {
-  return { host: cluster.linkHost === '' ? host : cluster.linkHost, port: cluster.linkPort ?? port + linkPortOffset };
+/**
+ * Where links listen; undefined: nowhere, and no other node can join. A node that was started alone listens for them unasked
+ * where that gives nobody more than its gRPC port does. Port 0: any free one.
+ */
+export function linkListenAddress(
+  configuration: Configuration,
+): { readonly host: string; readonly port: number } | undefined {
+  const { cluster, host, port, security, tls } = configuration;
+  const address = {
+    host: cluster.linkHost === '' ? host : cluster.linkHost,
+    port: cluster.linkPort ?? (port === 0 ? 0 : port + linkPortOffset),
+  };
+  const isAskedFor = cluster.nodes.length > 0 || cluster.linkHost !== '' || cluster.linkPort !== undefined;
+  const isSecured = cluster.linkCertificateFile !== '' || security.allowInsecureListen.includes('links');
+  const isOpenAnyway =
+    isLoopback(host) && security.tokensFile === '' && tls.certificateFile === '' && address.port <= portMax;
+  return isAskedFor || isSecured || isOpenAnyway ? address : undefined;
 }
 
 export function replicationFactorOf({ cluster }: Configuration): number {
-  return cluster.replicationFactor ?? cluster.nodes.length;
+  return cluster.replicationFactor ?? Math.max(1, cluster.nodes.length);
 }
 
 export function clusterContradictions(configuration: Configuration): Contradiction[] {
-  const { cluster } = configuration;
-  if (cluster.nodes.length === 0) return [];
+  const isAlone = configuration.cluster.nodes.length === 0;
   return [
-    ...listContradictions(configuration),
+    ...(isAlone ? [] : listContradictions(configuration)),
     ...portContradictions(configuration),
     ...timeContradictions(configuration),
   ];
@@ -64,9 +76,10 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
 }
 
 function portContradictions(configuration: Configuration): Contradiction[] {
-  const { port, httpPort } = configuration;
+  const { port, httpPort, cluster } = configuration;
   const found: Contradiction[] = [];
   if (port === 0) {
+    if (cluster.nodes.length === 0) return found;
     found.push({
       keys: ['port', 'cluster.nodes'],
       message:
@@ -75,6 +88,7 @@ function portContradictions(configuration: Configuration): Contradiction[] {
     return found;
   }
   const link = linkListenAddress(configuration);
+  if (link === undefined) return found;
   const taken = [
     ['port', port],
     ['httpPort', httpPort ?? port + 1],
@@ -83,7 +97,7 @@ function portContradictions(configuration: Configuration): Contradiction[] {
     if (value === link.port)
       found.push({ keys: [key, 'cluster.linkPort'], message: `${key} and the port of links are both ${value}` });
   }
-  if (link.port > 65_535) {
+  if (link.port > portMax) {
     found.push({
       keys: ['port', 'cluster.linkPort'],
       message: `cluster.linkPort, not set, would be ${link.port}: set it`,

@@ -81,9 +81,9 @@ function httpContradictions({ httpHost, security }: Configuration): Contradictio
 }
 
 function linkContradictions(configuration: Configuration): Contradiction[] {
-  if (configuration.cluster.nodes.length === 0 || hasLinkTls(configuration)) return [];
-  const { host } = linkListenAddress(configuration);
-  if (isLoopback(host) || configuration.security.allowInsecureListen.includes('links')) return [];
+  if (hasLinkTls(configuration)) return [];
+  const host = linkListenAddress(configuration)?.host;
+  if (host === undefined || isLoopback(host) || configuration.security.allowInsecureListen.includes('links')) return [];
   return [
     {
       keys: ['cluster.linkHost', 'security.allowInsecureListen'],

@@ -52,15 +52,6 @@ export interface Forward {
   session(local: SessionAppends, context: CallContext): SessionAppends;
 }
 
-/** All is carried out here. */
-export const noForwarding: Forward = {
-  bytes: (_method, local) => local,
-  decoded: (_method, _streamOf, local) => (request, _bytes, context) => local(request, context),
-  ofPartition: (_method, _partitionOf, local) => (request, _bytes, context) => local(request, context),
-  tail: (local) => local,
-  session: (local) => local,
-};
-
 export class Forwarding implements Forward {
   readonly #parts: ForwardingParts;
 

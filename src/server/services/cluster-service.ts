@@ -36,10 +36,8 @@ export interface ClusterParts {
   readonly partitions: Partitions;
   readonly router: Router;
   readonly nodeFacts: () => NodeFacts;
-  /** Undefined when the node is alone. */
-  readonly others: ClusterNodes | undefined;
-  /** Undefined when the node is alone, and leads what it has. */
-  readonly leaders: Pick<Leaders, 'routeOf'> | undefined;
+  readonly others: ClusterNodes;
+  readonly leaders: Pick<Leaders, 'routeOf'>;
 }
 
 /** What is used of the answers of other nodes. */
@@ -68,7 +66,7 @@ export class ClusterMethods {
     if (!ownView) caller.require({ on: 'cluster', anyOf: ['read', 'admin'] }, '');
     const own = this.#describeSelf(isForClients);
     const { others } = this.#parts;
-    if (others === undefined || isForwarded(context)) return own;
+    if (isForwarded(context)) return own;
     if (ownView) return { ...own, nodes: [...own.nodes, ...others.known.map(knownNode)].toSorted(byId) };
     const answers = await others.ask<NodesAnswer>('DescribeCluster', context);
     const nodes = answers.map((asked) =>
@@ -127,10 +125,9 @@ export class ClusterMethods {
   /** Of a partition without a known leader nothing is said. */
   #leaderOf(replica: StreamsReplica): readonly object[] {
     const { leaders, nodeFacts } = this.#parts;
-    const { partitionId, isLeader, status } = replica;
-    const route = leaders?.routeOf(partitionId);
-    const isHere = leaders === undefined ? isLeader : route?.type === 'local';
-    const node = isHere ? nodeFacts().identity.nodeId : route?.type === 'remote' ? route.nodeId : undefined;
+    const { partitionId, status } = replica;
+    const route = leaders.routeOf(partitionId);
+    const node = route?.type === 'local' ? nodeFacts().identity.nodeId : route?.nodeId;
     return node === undefined ? [] : [{ partition: partitionId, node, term: status.term }];
   }
 
@@ -138,7 +135,7 @@ export class ClusterMethods {
   async listPartitions(context: CallContext): Promise<object> {
     const own = await this.#ownPartitions();
     const { others } = this.#parts;
-    if (others === undefined || isForwarded(context)) return { partitions: own };
+    if (isForwarded(context)) return { partitions: own };
     const replicas = new Map<number, object[]>();
     for (const asked of await others.ask<PartitionsAnswer>('ListPartitions', context)) {
       for (const [id, replica] of replicasOf(asked, others)) replicas.set(id, [...(replicas.get(id) ?? []), replica]);

@@ -5,7 +5,7 @@ import { ErrorReporter } from '../rpc/errors.js';
 import { GrpcServer } from '../rpc/grpc-server.js';
 import { authorizedAppends } from './authorized-appends.js';
 import { streamsLimitsOf } from '../partition-options.js';
-import { Forwarding, noForwarding } from '../forwarding/forwarding.js';
+import { Forwarding } from '../forwarding/forwarding.js';
 import { Appender, LocalAppends } from './appends.js';
 import { runAppendSession } from './append-session.js';
 import { ClusterMethods } from './cluster-service.js';
@@ -50,8 +50,8 @@ export interface NodeServicesParts {
   /** Of any partition, that of the metadata too. @throws LogboomError PARTITION_NOT_FOUND */
   readonly replicaOf: SnapshotParts['replicaOf'];
   readonly repository: SnapshotParts['repository'];
-  /** The other nodes; undefined when the node is alone. */
-  readonly cluster: ClusterAround | undefined;
+  /** The other nodes, if there are any. */
+  readonly cluster: ClusterAround;
   readonly security: Pick<NodeSecurity, 'gate' | 'serverCredentials'>;
 }
 
@@ -73,7 +73,7 @@ export class NodeServices {
     this.#parts = parts;
     const { environment, configuration, cluster, security } = parts;
     const { append, limits, grpc, host, port } = configuration;
-    this.#errors = new ErrorReporter(environment, cluster && ((error) => cluster.leaders.explained(error)));
+    this.#errors = new ErrorReporter(environment, (error) => cluster.leaders.explained(error));
     this.#router = new Router(parts.partitions, environment.crc32);
     this.admission = new AppendAdmission({
       // A request has some bytes around its batch; the largest batch must pass alone.
@@ -196,10 +196,8 @@ export class NodeServices {
     } as UntypedServiceImplementation;
   }
 
-  /** A node alone leads everything. */
   #forwarding(): Forward {
     const { cluster, environment, drain } = this.#parts;
-    if (cluster === undefined) return noForwarding;
     return new Forwarding({
       ...cluster,
       clock: environment.clock,
@@ -213,7 +211,6 @@ export class NodeServices {
   /** Whoever leads confirms; the wait for a leader is the same as of requests that are sent there. */
   #confirm(): (replica: StreamsReplica, signal: AbortSignal) => Promise<void> {
     const { cluster } = this.#parts;
-    if (cluster === undefined) return (replica, signal) => replica.awaitLinearizable(signal);
     return (replica, signal) => {
       const confirm = (): Promise<void> => replica.awaitLinearizable(signal);
       const call = { signal, isForwarded: false };
@@ -228,8 +225,8 @@ export class NodeServices {
       partitions,
       router: this.#router,
       nodeFacts,
-      others: around?.nodes,
-      leaders: around?.leaders,
+      others: around.nodes,
+      leaders: around.leaders,
     });
     const { calls } = this;
     const snapshots = new SnapshotMethods(this.#parts);
