@@ -168,10 +168,12 @@ test('who is not let in: a wiped disk, another cluster, another list', { timeout
   const other = two.spawn({ cluster: { nodes: cluster.listed.slice(0, 2) } });
   expect((await other.exited).code).not.toBe(0);
   expect(other.log).toContain('the cluster was formed of 1, 2, 3');
-  // Without the list, and a directory of a node alone with it.
+  // Without the list it is still a member of its cluster, and does not serve alone.
   const alone = two.spawn({ cluster: {} });
-  expect((await alone.exited).code).not.toBe(0);
-  expect(alone.log).toContain('belongs to a member of a cluster, and cluster.nodes is not set');
+  await alone.started();
+  const readiness = await fetch(`http://127.0.0.1:${two.port + 1}/readyz`, { signal: AbortSignal.timeout(2000) });
+  expect(await readiness.text()).toContain('partition 0 has no leader');
+  expect(recordOf(two)).toEqual(known);
 });
 
 test('links to a node of another cluster are refused, and carry nothing', { timeout: 120_000 }, async () => {
