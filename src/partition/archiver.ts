@@ -20,6 +20,7 @@ import { CollectionMemory } from '../snapshot/index.js';
 import { equalStateHashes, formatStateHash } from '../state-store/index.js';
 import type { StateHash, StateSnapshot } from '../state-store/types.js';
 import { archiveKey, checkpointsKey, decodeArchive, decodeCheckpoints, type ArchiveState } from './archive-state.js';
+import { BootstrapHolds } from './bootstrap-holds.js';
 import { judgeCheckpoint } from './checkpoint-agreement.js';
 import {
   decodeCheckpointMessage,
@@ -89,8 +90,7 @@ export class Archiver {
   #archivedBytes = 0;
   /** LSNs that were archived while this process looked on, and when; ascending. */
   #archived: { readonly lsn: Lsn; readonly atMs: number }[] = [];
-  /** Replicas that were sent to a snapshot, and since when. */
-  #bootstrapping = new Map<ReplicaId, number>();
+  readonly #bootstrapHolds: BootstrapHolds;
   #job: { readonly done: Promise<ArchiveState>; readonly abort: AbortController } | undefined;
   #underWay: SnapshotUnderWay | undefined;
   #trimming: Promise<void> | undefined;
@@ -109,6 +109,7 @@ export class Archiver {
     this.#parts = parts;
     const { clock, random } = parts.environment;
     this.#archive = decodeArchive(reader.getIndex(archiveKey));
+    this.#bootstrapHolds = new BootstrapHolds(parts.options.bootstrapHoldMs);
     this.#lastArchivedMs = clock.monotonicMs();
     this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
     this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
@@ -142,14 +143,14 @@ export class Archiver {
 
   /** About once a second. */
   tick(): void {
-    const { replica, repository, options } = this.#parts;
+    const { replica, repository, options, environment } = this.#parts;
     if (this.#stopping.signal.aborted) return;
     if (!replica.isLeader || repository === undefined) {
       this.#job?.abort.abort(notLeading());
       this.#trimHeld = '';
       return;
     }
-    this.#noteBootstraps(replica.raftStatus);
+    this.#bootstrapHolds.note(replica.raftStatus.progress, environment.clock.monotonicMs());
     if (this.#job === undefined && options.automatic && this.#isDue()) void this.snapshot().catch(() => {});
     if (this.#parts.trims && this.#trimming === undefined) {
       this.#trimming = this.#trim(repository)
@@ -198,7 +199,7 @@ export class Archiver {
 
   onLeadership(): void {
     this.#reports.clear();
-    this.#bootstrapping.clear();
+    this.#bootstrapHolds.clear();
     if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
   }
 
@@ -409,11 +410,7 @@ export class Archiver {
       marginEntries: options.trimMarginEntries,
       delayMs: options.trimDelayMs,
       unproven: this.#unproven(repository.provenId),
-      bootstrapping: [...this.#bootstrapping].map(([replicaId, sinceMs]) => ({
-        replica: replicaId,
-        forMs: nowMs - sinceMs,
-      })),
-      bootstrapHoldMs: options.bootstrapHoldMs,
+      bootstrapping: this.#bootstrapHolds.at(nowMs),
     });
   }
 
@@ -465,13 +462,6 @@ export class Archiver {
     const hasProved = (voter: ReplicaId): boolean =>
       repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId));
     return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
-  }
-
-  #noteBootstraps({ progress }: RaftStatus): void {
-    const fetching = new Set(progress.filter(({ state }) => state === 'snapshot').map(({ replica }) => replica));
-    for (const replica of this.#bootstrapping.keys()) if (!fetching.has(replica)) this.#bootstrapping.delete(replica);
-    const nowMs = this.#parts.environment.clock.monotonicMs();
-    for (const replica of fetching) if (!this.#bootstrapping.has(replica)) this.#bootstrapping.set(replica, nowMs);
   }
 
   #collectWhenDue(repository: RepositoryAccess): void {
