@@ -27,12 +27,7 @@ export function isSimulationMutant(name: string): name is SimulationMutant {
   return Object.hasOwn(simulationMutants, name);
 }
 
-/** Built, and not caught yet; run with `--only`. */
-export const mutantsMissed: readonly string[] = ['collect-without-grace'];
-
 /** Of the table of the design: what no checker has been shown to catch. */
 export const mutantsNotYet: readonly string[] = [
-  'chunk collected without the grace period (collect-without-grace): 60 seeds did not meet a writer between its chunks and its manifest',
   'rotten value archived: a store that rots is seldom the one whose snapshot another replica imports before it is replaced',
-  'commit regression after a snapshot: accept-stale-append covers appends below the commit LSN',
 ];

@@ -5,6 +5,7 @@ import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import { cutsOf } from '../network/topologies.js';
 import type { Action, Target } from '../plan.js';
+import { raceArchives } from './archive-races.js';
 import { FaultBudget } from './fault-budget.js';
 import { damageObjects } from './object-damage.js';
 import { replaceNode } from './replacement.js';
@@ -35,7 +36,10 @@ export class Nemesis {
     const { world, plan } = this.#cluster;
     this.#cluster.faultsOn = plan.profile !== 'calm';
     if (plan.profile === 'churn') void this.#disturbElections();
-    if (plan.profile === 'bootstrap') void starveNodes(this.#cluster, () => this.#ended);
+    if (plan.profile === 'bootstrap') {
+      void starveNodes(this.#cluster, () => this.#ended);
+      void raceArchives(this.#cluster, () => this.#ended);
+    }
     if (plan.profile === 'lease') this.#cutOffLeaders();
     for (const { node, untilMs } of plan.snapshots?.blind ?? []) {
       world.at(untilMs, () => this.#cluster.node(node)?.restart(200));

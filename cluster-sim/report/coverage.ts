@@ -83,11 +83,13 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   bootstrap: [
     ...everySnapshots,
     'appends acknowledged',
+    'archives with two leaders',
     'configuration changes',
     'elections',
     'crashes while a snapshot is put in place',
     'nodes replaced',
     'nodes that came back behind their trimmed logs',
+    'old appends that arrived behind a snapshot',
     'wiped disks',
   ],
   calm: [

@@ -267,6 +267,8 @@ export class Protocol {
     if (storageFault !== undefined && entries.length > 0) return;
     if (installBegun !== undefined) return;
     if (previousLsn < log.commit && mutant !== 'accept-stale-append') {
+      if (mutant === 'accept-append-below-snapshot' && previousLsn + 1 < log.firstLsn)
+        log.commitDownTo(asLsn(Math.min(commit, previousLsn + entries.length)));
       outbox.appendAccepted(from, term, log.commit);
       return;
     }
