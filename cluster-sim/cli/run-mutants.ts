@@ -35,6 +35,7 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'half-import-accepted': 'bootstrap',
   'manifest-before-chunks': 'bootstrap',
   'removed-leader-counts-itself': 'churn',
+  'rotten-value-archived': 'bootstrap',
   'torn-tail-is-data': 'single',
   'trim-beyond-archived': 'bootstrap',
   'trim-ignores-persisted': 'bootstrap',

@@ -9,7 +9,7 @@ import { raceArchives } from './archive-races.js';
 import { FaultBudget } from './fault-budget.js';
 import { damageObjects } from './object-damage.js';
 import { replaceNode } from './replacement.js';
-import { rotLog, rotStore } from './rot.js';
+import { rotLog, rotRecordsAbove, rotStore } from './rot.js';
 import { starveNodes } from './starvation.js';
 import { drawVoterChange } from './voter-changes.js';
 
@@ -145,6 +145,8 @@ export class Nemesis {
         return this.#did(action, 0, `object store: ${action.factor} times slower for ${action.forMs} ms`);
       case 'objects-damage':
         return damageObjects(cluster, this.budget, action);
+      case 'rot-before-snapshot':
+        return this.#rotBeforeSnapshot(action);
       case 'transfer-leader':
         return this.#transferLeader(action);
       case 'change-voters':
@@ -192,6 +194,19 @@ export class Nemesis {
           cluster.world.after(1000 + (action.pick % 10_000), () => node.isUp && node.crash('process', 500));
       }
     }
+  }
+
+  /** What a snapshot has already it does not read again. */
+  #rotBeforeSnapshot(action: Extract<Action, { readonly kind: 'rot-before-snapshot' }>): void {
+    const { partition } = action;
+    const leader = this.#cluster.leaderOf(partition);
+    const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
+    if (leader === undefined || replica === undefined || !this.budget.mayDamage(leader)) return;
+    const what = rotRecordsAbove(leader, partition, replica.status.archivedLsn ?? 0);
+    if (what === undefined) return;
+    this.#damaged(leader);
+    this.#did(action, leader.id, `bit rot in ${what}, which is in no snapshot`);
+    void replica.snapshot().catch(() => {});
   }
 
   #doToTarget(action: Extract<Action, { readonly target: Target }>, node: SimulatedNode): void {
@@ -321,6 +336,7 @@ const countOf: Partial<Record<Action['kind'], string>> = {
   'power-loss-all': 'correlated power losses',
   'rolling-restart': 'rolling restarts',
   pause: 'pauses',
+  'rot-before-snapshot': 'values that rotted before a snapshot read them',
   'clock-jump': 'clock jumps',
   'clock-drift': 'clock drifts',
   'disk-slow': 'slow disks',

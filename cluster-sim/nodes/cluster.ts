@@ -91,6 +91,7 @@ export class Cluster implements Surroundings {
       objects: this.objects,
       clusterId,
       truths: this.checker.truths,
+      recordsChecksum: (partitionId, lsn) => this.applied.recordsChecksum(partitionId, lsn),
     });
     const { segmentBytes } = plan;
     this.walOptions = {

@@ -90,6 +90,7 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
     'nodes replaced',
     'nodes that came back behind their trimmed logs',
     'old appends that arrived behind a snapshot',
+    'values that rotted before a snapshot read them',
     'wiped disks',
   ],
   calm: [
