@@ -11,6 +11,8 @@ export const simulationMutants = {
   'producers-forgotten-on-restart':
     'a restarted replica does not know the producers any more: repeats are appended again',
   'wiped-disk-keeps-its-identity': 'a node whose disk was lost comes back as the replica it was',
+  'rebuilt-replica-keeps-its-id':
+    'a node whose data rotted is emptied and imports snapshots as the replicas that it was, with no change of the groups',
   'trim-beyond-archived': 'in a cluster, the log is trimmed to the persisted LSN, whatever is archived',
   'trim-ignores-persisted':
     "a replica trims its log to the group's trim point, also above what it has itself persisted",

@@ -34,6 +34,7 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'damage-is-cut-away': 'churn',
   'half-import-accepted': 'bootstrap',
   'manifest-before-chunks': 'bootstrap',
+  'rebuilt-replica-keeps-its-id': 'bootstrap',
   'removed-leader-counts-itself': 'churn',
   'rotten-value-archived': 'bootstrap',
   'torn-tail-is-data': 'single',
@@ -42,7 +43,7 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'trim-to-applied': 'single',
   'trim-without-proof': 'bootstrap',
   'trim-touches-other-log': 'single',
-  'wiped-disk-keeps-its-identity': 'churn',
+  'wiped-disk-keeps-its-identity': 'bootstrap',
 };
 
 const durationMs = 120_000;

@@ -28,7 +28,7 @@ export class Nemesis {
     this.budget = new FaultBudget(cluster);
     cluster.replaceLater = (nodeId) => {
       const node = cluster.node(nodeId);
-      cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replace(node, 500));
+      cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replaceDamaged(node));
     };
   }
 
@@ -274,8 +274,16 @@ export class Nemesis {
     node.damaged = true;
     this.budget.damaged.add(node.id);
     cluster.world.after(replaceRottenMs, () => {
-      if (node.replicaId === replicaId && node.keptDown === undefined) this.#replace(node, 500);
+      if (node.replicaId === replicaId && node.keptDown === undefined) this.#replaceDamaged(node);
     });
+  }
+
+  #replaceDamaged(node: SimulatedNode): void {
+    if (this.#cluster.mutant !== 'rebuilt-replica-keeps-its-id') return this.#replace(node, 500);
+    if (this.#ended || !node.damaged) return;
+    node.keptDown = undefined;
+    node.wipe(500, true);
+    this.budget.damaged.delete(node.id);
   }
 
   /** At the end of a run nothing is replaced any more: who is to be healed is decided then. */
