@@ -1,5 +1,6 @@
 /** Methods of StreamService that are carried out on the node that leads the partition of their stream. */
 import { authorizationOf, forwardedHeader } from './remote-calls.js';
+import { ArrivedAppends } from './arrived-appends.js';
 import { RoutedAppends } from './routed-appends.js';
 import { streamNameOf } from './stream-name.js';
 import type { LogboomError } from '../../base/errors.js';
@@ -128,7 +129,7 @@ export class Forwarding implements Forward {
 
   session(local: SessionAppends, context: CallContext): SessionAppends {
     return isForwarded(context)
-      ? local
+      ? new ArrivedAppends(this.#parts, local)
       : new RoutedAppends({ ...this.#parts, local, authorization: authorizationOf(context) });
   }
 
