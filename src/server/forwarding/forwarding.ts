@@ -26,6 +26,8 @@ export interface ForwardingParts {
 export interface ForwardedMethod {
   readonly name: string;
   readonly isIdempotent: boolean;
+  /** It is about the leadership itself: that another node has come to lead is no sign that no answer will come. */
+  readonly outlivesLeadership?: boolean;
   /** Takes a share of what the node may hold in memory; it is given back when nothing is left of the call. */
   readonly reserve?: (request: Buffer, context: CallContext) => Promise<() => void> | (() => void);
 }
@@ -187,7 +189,12 @@ export class Forwarding implements Forward {
 }
 
 function forwardedCall(
-  { name, isIdempotent, service }: ForwardedMethod & { readonly service?: 'ClusterService' },
+  {
+    name,
+    isIdempotent,
+    service,
+    outlivesLeadership = false,
+  }: ForwardedMethod & { readonly service?: 'ClusterService' },
   partitionId: PartitionId,
   context: CallContext,
   signal: AbortSignal,
@@ -198,6 +205,7 @@ function forwardedCall(
     path: `/logboom.v1.${service ?? 'StreamService'}/${name}`,
     partitionId,
     isIdempotent,
+    outlivesLeadership,
     signal,
     deadlineUnixMs,
     authorization,

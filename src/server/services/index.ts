@@ -209,8 +209,10 @@ export class NodeServices {
     const name = 'TransferLeadership';
     return this.calls.unaryEither(
       name,
-      forward.ofPartition<TransferRequest, object>({ name, isIdempotent: false }, partitionOf, (request, context) =>
-        method.transfer(request, context),
+      forward.ofPartition<TransferRequest, object>(
+        { name, isIdempotent: false, outlivesLeadership: true },
+        partitionOf,
+        (request, context) => method.transfer(request, context),
       ),
     );
   }
