@@ -76,7 +76,8 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   };
 }
 
-function cpuSecondsOf(pid: number): number {
+/** User and system time of a process, in seconds. */
+export function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The command name, in parentheses, may hold spaces; utime and stime are the 12th and 13th field behind it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -91,5 +92,3 @@ async function ready(child: ChildProcess, httpPort: number): Promise<void> {
     await delay(20);
   }
 }
-
-/** Two neighbouring ports that nobody listens on now. */

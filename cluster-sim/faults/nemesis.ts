@@ -291,12 +291,23 @@ export class Nemesis {
     if (!this.#ended) replaceNode(this.#cluster, { budget: this.budget, isOver: () => this.#ended }, node, downMs);
   }
 
-  #transferLeader({ partition, to }: Extract<Action, { kind: 'transfer-leader' }>): void {
+  /** At once, or gently, as operators and stopping nodes do: the two meet an election in different places. */
+  #transferLeader({ partition, to, atMs }: Extract<Action, { kind: 'transfer-leader' }>): void {
     const leader = this.#cluster.leaderOf(partition);
     const target = this.#cluster.node(to);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     if (replica === undefined || target === undefined || leader === target) return;
-    this.#ask(() => replica.transferLeader(asReplicaId(target.replicaId)));
+    const successor = asReplicaId(target.replicaId);
+    if (Math.floor(atMs) % 2 === 0) {
+      this.#ask(() => replica.transferLeader(successor));
+    } else {
+      this.#cluster.count('leaderships handed over');
+      void replica.handOver(successor, { timeoutMs: 5000 }).then(
+        () => this.#cluster.count('leaderships handed over in the end'),
+        // Refusals are answers; a node that crashes meanwhile answers nothing.
+        (error: unknown) => this.#ask(() => rethrow(error)),
+      );
+    }
     this.#cluster.count('leadership transfers');
     this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${target.replicaId}`);
   }
@@ -360,4 +371,8 @@ const countOf: Partial<Record<Action['kind'], string>> = {
 /** Throws as a rejection, also while the store is being reopened. */
 async function flushOf(replica: { flush(): Promise<unknown> }): Promise<void> {
   await replica.flush();
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

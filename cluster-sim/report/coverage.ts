@@ -26,6 +26,7 @@ const everySwarm = [
   'leaders that stepped down for a disk that hung',
   'leaders that stepped down for a disk that was full',
   'leadership transfers',
+  'leaderships handed over in the end',
   'linearizable reads',
   'log truncations',
   'messages duplicated',
@@ -108,6 +109,7 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   churn: [
     'configuration changes',
     'leadership transfers',
+    'leaderships handed over in the end',
     'wiped disks',
     'nodes replaced',
     'crashes',

@@ -13,6 +13,7 @@ import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
 import { CoreDriver } from './core-driver.js';
 import { LinearizableReads } from './linearizable-reads.js';
+import { LeadershipTransfer, type TransferOptions } from './leadership-transfer.js';
 import { LoadingLog } from './loading-log.js';
 import { LogTrimming } from './log-trimming.js';
 import { partitionMetrics, type PartitionMetrics } from './metrics.js';
@@ -59,6 +60,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #watchers = new Watchers();
   readonly #storageFaults: StorageFaults;
   readonly #leadershipWatchers = new Watchers();
+  readonly #transfer: LeadershipTransfer;
   readonly #caughtUpWaiters = new AppliedWaiters();
   #leadership: Leadership;
   #draining = false;
@@ -138,6 +140,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#proposals = new PendingProposals({
       itemsMax: parts.options.proposalsMax,
       bytesMax: parts.options.proposalBytesMax,
+    });
+    this.#transfer = new LeadershipTransfer({
+      partitionId: this.partitionId,
+      clock: parts.environment.clock,
+      raftStatus: () => this.raftStatus,
+      leadership: () => this.#leadership,
+      fault: () => this.#fault,
+      proposalsUnderWay: () => this.#proposals.items,
+      transferInCore: (to) => this.transferLeader(to),
+      onRefusing: () => this.#leadershipWatchers.wakeAll(),
     });
     this.#reads = new LinearizableReads({
       readersMax: parts.options.readsMax,
@@ -252,6 +264,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#leadership.role === 'leader' && this.#fault === undefined;
   }
 
+  /** It leads and takes nothing more, for another replica is about to lead. */
+  get isHandingOver(): boolean {
+    return this.isLeader && this.#transfer.isRefusing;
+  }
+
   get leader(): ReplicaId {
     return this.#leadership.leader;
   }
@@ -289,6 +306,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const leadsElsewhere = !this.isLeader && this.leader !== 0;
     const refusedBy = leadsElsewhere ? undefined : (this.#processor.heldUp ?? this.#host.appendsRefused());
     if (refusedBy !== undefined) throw refusedBy;
+    if (this.#transfer.isRefusing) throw notLeader(this.partitionId, this.leader);
     this.#proposals.admit(command.length);
     const startedMs = this.#environment.clock.monotonicMs();
     const answer = this.#request(() => this.#core.propose([command]));
@@ -332,8 +350,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   /**
-   * Begins to hand leadership of the group to another replica, which may fail without a word: whoever asked looks at
-   * `leader`.
+   * Begins to hand leadership of the group to another replica at once, which may fail without a word: whoever asked looks at
+   * `leader`. Appends under way may end with LEADERSHIP_LOST; with `handOver` they do not.
    *
    * @throws LogboomError NOT_LEADER, INVALID_ARGUMENT (no voter), PARTITION_STOPPED
    */
@@ -341,6 +359,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#throwIfStopped();
     const answer = this.#request(() => this.#core.transferLeader(to));
     if (!answer.ok && answer.reason !== 'forwarded') throw refused(this.partitionId, answer);
+  }
+
+  /** See {@link LeadershipTransfer.run}. */
+  handOver(to: ReplicaId, options: TransferOptions): Promise<void> {
+    return this.#transfer.run(to, options);
   }
 
   watch(topic: number, onChange: () => void): () => void {
@@ -582,6 +605,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       confStateAt: (lsn: Lsn) => this.#confHistory.at(lsn),
       propose: (command: Uint8Array) => {
         this.#throwIfNotTaking();
+        if (this.#transfer.isRefusing) throw notLeader(this.partitionId, this.leader);
         // Nobody would hear of it before the store goes on.
         if (this.#processor.heldUp !== undefined) throw this.#processor.heldUp;
         const answer = this.#request(() => this.#core.propose([command]));

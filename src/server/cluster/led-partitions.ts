@@ -52,7 +52,11 @@ class Lead implements LeadingReplica {
   }
 
   get isLeader(): boolean {
-    return this.#isConfirmed && this.#replica.isLeader;
+    return this.#isConfirmed && this.#replica.isLeader && !this.#replica.isHandingOver;
+  }
+
+  get isBecomingLeader(): boolean {
+    return !this.#isConfirmed && this.#replica.isLeader && !this.#replica.isHandingOver;
   }
 
   get leader(): ReplicaId {

@@ -13,6 +13,7 @@ import { Pages, pageBytes, Reads } from './reads.js';
 import { Router } from './routing.js';
 import { StreamMethods } from './stream-service.js';
 import { SnapshotMethods, type SnapshotParts } from './snapshot-methods.js';
+import { TransferMethod, type TransferRequest, type TransferredReplica } from './transfer-method.js';
 import { Tails } from './tails.js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { asPartitionId, type PartitionId } from '../../base/ids.js';
@@ -48,7 +49,7 @@ export interface NodeServicesParts {
   readonly drain: AbortSignal;
   readonly nodeFacts: () => NodeFacts;
   /** Of any partition, that of the metadata too. @throws LogboomError PARTITION_NOT_FOUND */
-  readonly replicaOf: SnapshotParts['replicaOf'];
+  readonly replicaOf: (id: PartitionId) => ReturnType<SnapshotParts['replicaOf']> & TransferredReplica;
   readonly repository: SnapshotParts['repository'];
   /** The other nodes; undefined when the node is alone. */
   readonly cluster: ClusterAround | undefined;
@@ -196,6 +197,26 @@ export class NodeServices {
     } as UntypedServiceImplementation;
   }
 
+  /** Not idempotent: the one that leads when it is asked again may be another, which would hand over once more. */
+  #transferLeadership(forward: Forward, partitionOf: (request: { readonly partition: number }) => PartitionId): object {
+    const { environment, nodeFacts, replicaOf, cluster } = this.#parts;
+    const method = new TransferMethod({
+      clock: environment.clock,
+      nodeId: () => nodeFacts().identity.nodeId,
+      replicaOf,
+      nodeOf: (partitionId, replicaId) => cluster?.leaders.nodeOf(partitionId, replicaId),
+    });
+    const name = 'TransferLeadership';
+    return this.calls.unaryEither(
+      name,
+      forward.ofPartition<TransferRequest, object>(
+        { name, isIdempotent: false, outlivesLeadership: true },
+        partitionOf,
+        (request, context) => method.transfer(request, context),
+      ),
+    );
+  }
+
   /** A node alone leads everything. */
   #forwarding(): Forward {
     const { cluster, environment, drain } = this.#parts;
@@ -241,6 +262,7 @@ export class NodeServices {
     ): object => calls.unaryEither(name, forward.ofPartition({ name, isIdempotent: true }, partitionOf, method));
     return {
       CreateSnapshot: onLeader<{ partition: number }>('CreateSnapshot', (request) => snapshots.create(request)),
+      TransferLeadership: this.#transferLeadership(forward, partitionOf),
       Trim: onLeader<{ partition: number; dryRun: boolean }>('Trim', (request) => snapshots.trim(request)),
       ListSnapshots: calls.unary('ListSnapshots', (request: { partition: number }) => snapshots.list(request)),
       DescribeCluster: calls.unary('DescribeCluster', (request: { readonly ownView: boolean }, context) =>
