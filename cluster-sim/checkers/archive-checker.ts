@@ -86,9 +86,9 @@ export class ArchiveChecker {
     return this.#archived.get(partitionId)?.findLast(({ manifest }) => this.#objects.objects.has(manifest));
   }
 
-  /** Names of the objects that a snapshot consists of; of a manifest that cannot be read only itself. */
+  /** Names of the objects that a snapshot consists of: manifest, confirmation, and chunks, unless the manifest cannot be read. */
   objectsOf({ manifest }: Archived): readonly string[] {
-    return [manifest, ...(this.#read(manifest)?.chunks.keys() ?? [])];
+    return [manifest, confirmationOf(manifest), ...(this.#read(manifest)?.chunks.keys() ?? [])];
   }
 
   /** Whether the newest snapshot that is archived depends on nothing that was damaged. */
@@ -106,6 +106,13 @@ export class ArchiveChecker {
     const manifest = this.#read(archived.manifest);
     if (manifest === undefined) return `${archived.manifest} is missing or damaged`;
     if (manifest.lsn !== archived.lsn) return `${archived.manifest} is of LSN ${manifest.lsn}`;
+    const confirmation = confirmationOf(archived.manifest);
+    if (
+      !excused.has(confirmation) &&
+      !isConfirmation(archived.manifest, this.#objects.objects.get(confirmation)?.bytes)
+    ) {
+      return `${confirmation} is missing or damaged`;
+    }
     const low = Number.parseInt(manifest.stateHash.slice(8), 16);
     const high = Number.parseInt(manifest.stateHash.slice(0, 8), 16);
     const other = this.#truths.get(partitionId)?.stateAt(manifest.lsn, { low, high });
@@ -169,6 +176,17 @@ function parse(folder: string, bytes: Uint8Array): KnownManifest | undefined {
     return { lsn: manifest.lsn, stateHash: manifest.stateHash, chunks };
   } catch {
     return undefined;
+  }
+}
+
+const confirmationOf = (manifest: string): string => manifest.replace('/manifests/', '/confirmations/');
+
+function isConfirmation(manifest: string, bytes: Uint8Array | undefined): boolean {
+  try {
+    const confirmation = JSON.parse(new TextDecoder().decode(bytes)) as { readonly manifest: unknown };
+    return bytes !== undefined && confirmation.manifest === manifest.slice(manifest.lastIndexOf('/') + 1);
+  } catch {
+    return false;
   }
 }
 

@@ -3,9 +3,10 @@
  * checkpoint; on the leader it takes snapshots, has them confirmed, and proposes how far the log is archived and trimmed.
  *
  * A snapshot counts as archived only when (1) all its chunks and then its manifest are stored, (2) the manifest was read back and
- * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, and (4) the group has committed
- * so much. Only then the trim point may follow, and only while all voters' nodes have proved that they see this
- * repository, and the manifest is still there. Whatever fails on the way leaves a manifest that nobody relies on.
+ * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, (4) a confirmation of that is
+ * stored beside it, without which nobody begins with it, and (5) the group has committed so much. Only then the trim point may
+ * follow, and only while all voters' nodes have proved that they see this repository, and the manifest is still there.
+ * Whatever fails on the way leaves a manifest that nobody relies on.
  */
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
@@ -334,8 +335,10 @@ export class Archiver {
       } finally {
         await state.close();
       }
-      await archive.confirm(name, { signal });
+      const manifest = await archive.readBack(name, { signal });
       await this.#agree(lsn, signal);
+      // Before the group relies on it, so that every LSN that was trimmed can be had from a confirmed snapshot.
+      await archive.confirm(manifest, name, { signal });
       signal.throwIfAborted();
       await this.#parts.proposeArchive({ archivedLsn: lsn, manifest: name, trimPoint: this.#archive.trimPoint });
       return this.#archive;
@@ -447,8 +450,11 @@ export class Archiver {
   /** What counts as archived must be there. When it is not, it is replaced by a newer one soon. */
   async #confirmArchived(repository: RepositoryAccess, { archivedLsn, manifest }: ArchiveState): Promise<void> {
     const { signal } = this.#stopping;
+    const archived = repository.archive(this.#parts.partitionId);
     try {
-      await repository.archive(this.#parts.partitionId).confirm(manifest, { signal });
+      const found = await archived.readBack(manifest, { signal });
+      // The group has committed that it was confirmed: what says so may be written again.
+      await archived.confirm(found, manifest, { signal });
     } catch (error) {
       const isLost = isLogboomError(error, 'SNAPSHOT_CORRUPT') || isLogboomError(error, 'SNAPSHOT_NOT_FOUND');
       if (isLost) this.#lostLsn = archivedLsn;
