@@ -419,7 +419,7 @@ export interface RaftOptions {
   readonly disableConfChangeValidation?: boolean;
   /**
    * Default false; to replay transcripts of etcd-io/raft, which acknowledges each append of a leader on its own where
-   * one acknowledgement a sync says the same.
+   * one acknowledgement a sync says the same, and also those that bring only a commit LSN and whose answer says nothing new.
    */
   readonly acknowledgeEachAppend?: boolean;
   /** A deliberate bug, see mutants.ts. Only the simulator and tests set it. */
