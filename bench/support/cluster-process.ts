@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LogboomClient } from '../../src/client/index.js';
 import { freePorts } from '../../test/integration/support/free-ports.js';
-import { cpuSecondsOf } from './node-process.js';
+import { cpuSecondsOf } from './proc.js';
 import type { ClientOptions } from '../../src/client/index.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
