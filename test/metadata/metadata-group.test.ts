@@ -113,7 +113,9 @@ describe('metadata', () => {
   test('one that dies on its way to vote is given up for another', () => {
     const cluster = founded(3);
     for (const id of [4, 5]) join(cluster, id);
-    for (let move; (move = nextMove(cluster.state, livenessOf(cluster)))?.reason === 'metadata-replica';) {
+    for (;;) {
+      const move = nextMove(cluster.state, livenessOf(cluster));
+      if (move?.reason !== 'metadata-replica') break;
       propose(cluster, move);
       settle(cluster);
     }
