@@ -11,6 +11,7 @@ import type { PartitionLog } from '../wal/types.js';
 import { AppliedWaiters } from './applied-waiters.js';
 import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
+import { highestReplicaId, highestReplicaKey } from './conf-state.js';
 import { CoreDriver } from './core-driver.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { LeadershipTransfer, type TransferOptions } from './leadership-transfer.js';
@@ -255,6 +256,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#confHistory.latest;
   }
 
+  /** The highest replica id that the configuration of the group ever had, as applied here. */
+  get highestReplicaId(): ReplicaId {
+    return highestReplicaId(this.reader.getIndex(highestReplicaKey), this.confState);
+  }
+
+  get replicaId(): ReplicaId {
+    return this.#replicaId;
+  }
+
   /** Why the replica stopped, as requests are told; undefined when it did not. */
   get stopped(): LogboomError | undefined {
     return this.#fault === undefined ? undefined : partitionStopped(this.partitionId, this.#fault);
@@ -459,12 +469,21 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#end(true);
+  }
+
+  /** The replica is removed from this node: closes as `stop` does, and writes nothing more. */
+  discard(): Promise<void> {
+    return this.#end(false);
+  }
+
+  async #end(flush: boolean): Promise<void> {
     this.#draining = true;
     this.#snapshots.halt(shuttingDown());
     await this.#snapshots.ended();
     await this.#processor.stop();
-    if (this.#fault === undefined) {
+    if (flush && this.#fault === undefined) {
       await this.flush().catch((error: unknown) => {
         this.#environment.logger.warn('the last flush failed; a start replays more of the log', {
           partition: this.partitionId,

@@ -374,6 +374,11 @@ export interface RaftStatus {
   readonly durableLsn: Lsn;
   readonly confState: ConfState;
   readonly transferee: ReplicaId;
+  /**
+   * Of a leader: the configuration may be about to change, because a change may be in the log that is not applied yet, or it
+   * has not applied the first entry of its term, before which it cannot know.
+   */
+  readonly confChangePending: boolean;
   /** Empty unless this replica leads. */
   readonly progress: readonly ProgressStatus[];
 }

@@ -244,7 +244,7 @@ class Node implements RunningNode {
       partitionIds: manager.partitionIds,
       replicaOf: (id) => asStreamsReplica(manager.replicaOf(id)),
     });
-    for (const replica of manager.replicas) this.#startRetention(asStreamsReplica(replica));
+    for (const replica of manager.replicas) this.#stops.push(this.#startRetention(asStreamsReplica(replica)));
     return services;
   }
 
@@ -324,13 +324,14 @@ class Node implements RunningNode {
     return services;
   }
 
-  #startRetention(replica: OwnStreamsReplica): void {
+  /** Answers what ends it. */
+  #startRetention(replica: OwnStreamsReplica): () => Promise<void> {
     const retention = new RetentionTask(this.#environment, replica, {
       checkIntervalMs: this.#configuration.retention.checkIntervalMs,
       limits: streamsLimitsOf(this.#configuration),
     });
     retention.run();
-    this.#stops.push(() => retention.stop());
+    return () => retention.stop();
   }
 
   async #listen(services: NodeServices): Promise<void> {
@@ -424,6 +425,8 @@ class Node implements RunningNode {
 
   *#observedReplicas(): Iterable<ObservedReplica> {
     for (const { status } of this.#manager?.replicas ?? []) {
+      // One that comes or goes is no reason to send clients elsewhere: its group does not count on it.
+      if (this.#member?.isSettled(status.partitionId) === false) continue;
       yield { ...observe(status), catchesUp: this.#member?.isBehind(status.partitionId) ?? false };
     }
   }

@@ -29,6 +29,8 @@ class View implements ClusterView {
     },
   });
   nodeOf: ClusterView['nodeOf'] = (_partition, replica) => (replica === 0 ? undefined : asNodeId(replica));
+  leaderOf: ClusterView['leaderOf'] = () => undefined;
+  watchLeaders: ClusterView['watchLeaders'] = () => () => {};
   addressOf: ClusterView['addressOf'] = (nodeId) => `n${nodeId}:7400`;
 
   elect(leader: number): void {

@@ -17,6 +17,17 @@ export function linkListenAddress({ cluster, host, port }: Configuration): {
   return { host: cluster.linkHost === '' ? host : cluster.linkHost, port: cluster.linkPort ?? port + linkPortOffset };
 }
 
+/** Where other nodes find the links of this one: as the list says, else where it says itself. */
+export function advertisedLinkAddress(configuration: Configuration, advertised: readonly string[] = []): string {
+  const { cluster, nodeId } = configuration;
+  const listed = cluster.nodes.find(({ id }) => id === nodeId);
+  if (listed !== undefined) return listed.linkAddress;
+  const { host, port } = linkListenAddress(configuration);
+  const [first = ''] = [...configuration.advertisedAddresses, ...advertised];
+  const isEverywhere = ['0.0.0.0', '::', '[::]'].includes(host);
+  return `${isEverywhere && first !== '' ? first.slice(0, first.lastIndexOf(':')) : host}:${port}`;
+}
+
 export function replicationFactorOf({ cluster }: Configuration): number {
   return cluster.replicationFactor ?? cluster.nodes.length;
 }
@@ -51,12 +62,6 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
   if (replicationFactor !== undefined && replicationFactor > nodes.length) {
     complain(
       `cluster.replicationFactor is ${replicationFactor}, and cluster.nodes has ${nodes.length} nodes: two replicas of a partition on one node would be lost together`,
-      'cluster.replicationFactor',
-    );
-  }
-  if (replicationFactor !== undefined && replicationFactor < nodes.length) {
-    complain(
-      `cluster.replicationFactor is ${replicationFactor}, and cluster.nodes has ${nodes.length} nodes: fewer replicas than nodes are not possible yet`,
       'cluster.replicationFactor',
     );
   }

@@ -24,8 +24,12 @@ export interface LeadingReplica {
 /** What this node knows of the cluster. */
 export interface ClusterView {
   readonly nodeId: NodeId;
-  /** Undefined while it is not made yet: in the end every node has one of every partition. */
+  /** Undefined of a partition that has no replica here, or none yet. */
   replicaOf(partitionId: PartitionId): LeadingReplica | undefined;
+  /** The node that says it leads a partition; asked where no replica here could know. */
+  leaderOf(partitionId: PartitionId): NodeId | undefined;
+  /** Calls back when the answer of `leaderOf` may be another one, until the answered function is called. */
+  watchLeaders(onChange: () => void): () => void;
   nodeOf(partitionId: PartitionId, replicaId: ReplicaId): NodeId | undefined;
   /** `HOST:PORT` of gRPC; undefined of an unknown node. */
   addressOf(nodeId: NodeId): string | undefined;
@@ -69,7 +73,8 @@ export class Leaders {
   routeOf(partitionId: PartitionId): Route | undefined {
     const replica = this.#view.replicaOf(partitionId);
     if (replica?.isLeader === true) return { type: 'local' };
-    const nodeId = replica && this.#view.nodeOf(partitionId, replica.leader);
+    // A replica here knows better than what was told: in an election, that is the leader before it.
+    const nodeId = replica ? this.#view.nodeOf(partitionId, replica.leader) : this.#view.leaderOf(partitionId);
     // A replica that stopped while it led still believes that it does.
     if (nodeId === undefined || nodeId === this.#view.nodeId) return undefined;
     const address = this.#view.addressOf(nodeId);
@@ -78,7 +83,12 @@ export class Leaders {
 
   /** Calls back when the route may have changed, until the answered function is called. */
   watch(partitionId: PartitionId, onChange: () => void): () => void {
-    return this.#view.replicaOf(partitionId)?.watchLeadership(onChange) ?? ((): void => {});
+    const unwatchReplica = this.#view.replicaOf(partitionId)?.watchLeadership(onChange);
+    const unwatchLeaders = this.#view.watchLeaders(onChange);
+    return () => {
+      unwatchReplica?.();
+      unwatchLeaders();
+    };
   }
 
   /**

@@ -5,7 +5,11 @@ import { ErrorReporter } from '../rpc/errors.js';
 import { GrpcServer } from '../rpc/grpc-server.js';
 import { authorizedAppends } from './authorized-appends.js';
 import { streamsLimitsOf } from '../partition-options.js';
-import { Forwarding, noForwarding } from '../forwarding/forwarding.js';
+import { Forwarding, isForwarded, noForwarding } from '../forwarding/forwarding.js';
+import { authorizationOf } from '../forwarding/remote-calls.js';
+import { metadataPartition } from '../replicas.js';
+import { callerOf } from '../rpc/definitions.js';
+import { allStreams, type StreamsPage } from './all-streams.js';
 import { Appender, LocalAppends } from './appends.js';
 import { runAppendSession } from './append-session.js';
 import { ClusterMethods } from './cluster-service.js';
@@ -156,9 +160,7 @@ export class NodeServices {
         ({ name }) => name,
         (request, context) => streams.getStream(request, context),
       ),
-      ListStreams: calls.unary('ListStreams', (request: ListStreamsRequest, context) =>
-        streams.listStreams(request, context),
-      ),
+      ListStreams: calls.unary('ListStreams', this.#listStreams(streams)),
       UpdateStream: change<UpdateStreamRequest>(
         'UpdateStream',
         ({ name }) => name,
@@ -217,6 +219,16 @@ export class NodeServices {
     );
   }
 
+  #listStreams(streams: StreamMethods): UnaryMethod<ListStreamsRequest, object> {
+    const { cluster, environment, partitions } = this.#parts;
+    const local: UnaryMethod<ListStreamsRequest, StreamsPage> = (request, context) =>
+      streams.listStreams(request, context);
+    if (cluster === undefined) return local;
+    const elsewhere = (): PartitionId[] =>
+      cluster.nodes.partitions.map(({ id }) => id).filter((id) => partitions.replicaOf(id) === undefined);
+    return allStreams({ ...cluster, crc32: environment.crc32, elsewhere, local });
+  }
+
   /** A node alone leads everything. */
   #forwarding(): Forward {
     const { cluster, environment, drain } = this.#parts;
@@ -256,6 +268,8 @@ export class NodeServices {
     const snapshots = new SnapshotMethods(this.#parts);
     const forward = this.#forwarding();
     const partitionOf = ({ partition }: { readonly partition: number }): PartitionId => asPartitionId(partition);
+    const hasReplica = (request: { readonly partition: number }): boolean =>
+      partitionOf(request) === metadataPartition || partitions.replicaOf(partitionOf(request)) !== undefined;
     const onLeader = <Request extends { readonly partition: number }>(
       name: 'CreateSnapshot' | 'Trim',
       method: (request: Request) => Promise<object>,
@@ -264,7 +278,16 @@ export class NodeServices {
       CreateSnapshot: onLeader<{ partition: number }>('CreateSnapshot', (request) => snapshots.create(request)),
       TransferLeadership: this.#transferLeadership(forward, partitionOf),
       Trim: onLeader<{ partition: number; dryRun: boolean }>('Trim', (request) => snapshots.trim(request)),
-      ListSnapshots: calls.unary('ListSnapshots', (request: { partition: number }) => snapshots.list(request)),
+      // Any node with a replica can tell.
+      ListSnapshots: calls.unaryEither('ListSnapshots', (request: { partition: number }, bytes, context) => {
+        const list = (): Promise<object> => snapshots.list(request);
+        if (around === undefined || hasReplica(request)) return list();
+        return forward.ofPartition({ name: 'ListSnapshots', isIdempotent: true }, partitionOf, list)(
+          request,
+          bytes,
+          context,
+        );
+      }),
       DescribeCluster: calls.unary('DescribeCluster', (request: { readonly ownView: boolean }, context) =>
         cluster.describeCluster(request, context),
       ),
@@ -272,8 +295,35 @@ export class NodeServices {
       VerifyPartition: calls.stream(
         'VerifyPartition',
         (request: { partition: number }, sink: MessageSink<object>, context) =>
-          cluster.verifyPartition(request, sink, context),
+          around === undefined || hasReplica(request)
+            ? cluster.verifyPartition(request, sink, context)
+            : this.#verifyElsewhere(around, request, sink, context),
       ),
     } as UntypedServiceImplementation;
+  }
+
+  /** Its leader verifies a partition that has no replica here. */
+  #verifyElsewhere(
+    { leaders, remote, nodes }: ClusterAround,
+    request: { readonly partition: number },
+    sink: MessageSink<object>,
+    context: CallContext,
+  ): Promise<void> {
+    const partitionId = asPartitionId(request.partition);
+    const { path, requestSerialize } = callerOf('ClusterService', 'VerifyPartition');
+    const { signal, deadlineUnixMs } = context;
+    const authorization = authorizationOf(context);
+    const call = { path, partitionId, isIdempotent: true, signal, deadlineUnixMs, authorization };
+    const missing = async (): Promise<void> => void this.#router.replica(partitionId);
+    // Of a partition that the cluster does not have, nobody would ever lead it.
+    if (isForwarded(context) || !nodes.partitions.some(({ id }) => id === partitionId)) return missing();
+    return leaders.run(
+      partitionId,
+      { signal, isForwarded: false },
+      {
+        local: missing,
+        remote: (node) => remote.stream(node, call, requestSerialize(request), sink as MessageSink<Buffer>),
+      },
+    );
   }
 }
