@@ -313,7 +313,15 @@ export class NodeServices {
     const { path, requestSerialize } = callerOf('ClusterService', 'VerifyPartition');
     const { signal, deadlineUnixMs } = context;
     const authorization = authorizationOf(context);
-    const call = { path, partitionId, isIdempotent: true, signal, deadlineUnixMs, authorization };
+    const call = {
+      path,
+      partitionId,
+      isIdempotent: true,
+      outlivesLeadership: false,
+      signal,
+      deadlineUnixMs,
+      authorization,
+    };
     const missing = async (): Promise<void> => void this.#router.replica(partitionId);
     // Of a partition that the cluster does not have, nobody would ever lead it.
     if (isForwarded(context) || !nodes.partitions.some(({ id }) => id === partitionId)) return missing();
