@@ -114,6 +114,8 @@ export type Action = { readonly atMs: number } & (
   | { readonly kind: 'disk-error'; readonly target: Target; readonly operation: 'write' | 'read' | 'datasync' }
   | { readonly kind: 'store-failures'; readonly target: Target; readonly perMille: number; readonly forMs: number }
   | { readonly kind: 'bit-rot'; readonly node: number; readonly where: 'log' | 'store'; readonly pick: number }
+  /** Of the leader, in what no snapshot has yet; it is asked for one at once. */
+  | { readonly kind: 'rot-before-snapshot'; readonly partition: number }
   | { readonly kind: 'misdirected-write'; readonly target: Target; readonly pick: number }
   | { readonly kind: 'wipe'; readonly node: number; readonly downMs: number }
   | { readonly kind: 'transfer-leader'; readonly partition: number; readonly to: number }

@@ -372,22 +372,29 @@ export class SimulatedDisk {
     if (life !== this.#life || fault?.kind === 'hang') return new Promise(() => {});
     if (fault?.kind === 'lose' || fault?.kind === 'misdirect') partial.redirected?.(fault);
     const durationMs = this.#durationMs(operation, fault);
+    const finish = (): Result => {
+      if (partial.interrupted !== undefined) this.#inFlight.delete(partial);
+      if (fault?.kind !== 'fail') return run();
+      partial.failed?.();
+      throw new DiskError(fault.code, operation.path, `${operation.kind}: simulated`);
+    };
+    // At once, with no function around it: most operations of a calm disk.
+    if (durationMs === 0) {
+      try {
+        return Promise.resolve(finish());
+      } catch (error) {
+        return Promise.reject(asError(error));
+      }
+    }
     return new Promise((resolve, reject) => {
-      const finish = (): void => {
+      this.#clock.setTimer(durationMs, () => {
         if (life !== this.#life) return;
-        this.#inFlight.delete(partial);
         try {
-          if (fault?.kind === 'fail') {
-            partial.failed?.();
-            throw new DiskError(fault.code, operation.path, `${operation.kind}: simulated`);
-          }
-          resolve(run());
+          resolve(finish());
         } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
+          reject(asError(error));
         }
-      };
-      if (durationMs === 0) finish();
-      else this.#clock.setTimer(durationMs, finish);
+      });
     });
   }
 
@@ -398,6 +405,10 @@ export class SimulatedDisk {
     if (max === 0) return delayMs;
     return delayMs + (this.slowness * max * (1 + nextInteger(this.#random, 1000))) / 1000;
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 function copyOf(buffers: readonly Uint8Array[]): Uint8Array {

@@ -195,10 +195,11 @@ export class SimulatedStoreProvider implements OrderedStoreProvider {
     }
   }
 
-  /** Flips a random bit of a random value. @returns the key, or undefined when the database is empty */
-  rot(directory: string): Uint8Array | undefined {
+  /** Flips a random bit of a random value, of a key from `from` on. @returns the key, or undefined when there is none */
+  rot(directory: string, from?: Uint8Array): Uint8Array | undefined {
     const contents = this.#contents.get(directory);
-    const entries = [...(contents?.entries ?? [])];
+    const first = from === undefined ? '' : keyString(from);
+    const entries = [...(contents?.entries ?? [])].filter(([name]) => name >= first);
     const [name, sound] = entries[entries.length === 0 ? 0 : nextInteger(this.#random, entries.length)] ?? [];
     if (contents === undefined || name === undefined || sound === undefined || sound.length === 0) return undefined;
     const value = bytesOf(sound);

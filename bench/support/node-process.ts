@@ -1,13 +1,12 @@
 /** A server process of its own, with what the operating system says of it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePortPair } from '../../test/integration/support/free-ports.js';
+import { anonymousBytesOf, cpuSecondsOf, writtenBytesOf } from './proc.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const clockTicksPerSecond = 100;
 
 export interface NodeProcess {
   readonly address: string;
@@ -65,8 +64,8 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
     dataDirectory,
     pid,
     cpuSeconds: () => cpuSecondsOf(pid),
-    anonymousBytes: () => Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024,
-    writtenBytes: () => Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]),
+    anonymousBytes: () => anonymousBytesOf(pid),
+    writtenBytes: () => writtenBytesOf(pid),
     metrics: async () => (await fetch(`http://127.0.0.1:${port + 1}/metrics`)).text(),
     kill,
     stop: async () => {
@@ -74,13 +73,6 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
       await rm(dataDirectory, { recursive: true, force: true });
     },
   };
-}
-
-function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The command name, in parentheses, may hold spaces; utime and stime are the 12th and 13th field behind it.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond;
 }
 
 async function ready(child: ChildProcess, httpPort: number): Promise<void> {
@@ -91,5 +83,3 @@ async function ready(child: ChildProcess, httpPort: number): Promise<void> {
     await delay(20);
   }
 }
-
-/** Two neighbouring ports that nobody listens on now. */

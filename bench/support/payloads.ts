@@ -6,8 +6,8 @@ import path from 'node:path';
 export type PayloadKind = 'text' | 'random';
 
 const root = path.resolve(import.meta.dirname, '../..');
-/** Real system logs, where the checkout has them beside it. */
-const logDirectory = path.resolve(root, '../shared/data/loghub');
+/** Real system logs: files that end in `.log`, from where the environment says or beside the checkout. */
+const logDirectory = process.env['LOGBOOM_BENCH_LOGS'] ?? path.resolve(root, '../shared/data/loghub');
 
 export interface Payloads {
   /** What `text` stands for in this run. */

@@ -146,7 +146,7 @@ async function snapshots({ node, payloads, seconds }: WorkloadContext): Promise<
     const loop = startLoopDelay();
     const writing = performance.now();
     const first = await partition.write(archive);
-    await archive.confirm(first.name);
+    await archive.confirm(await archive.readBack(first.name), first.name);
     const writtenMs = performance.now() - writing;
     const writeDelayMs = loop.maxMs();
     await partition.append(laterBytes);

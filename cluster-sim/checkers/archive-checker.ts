@@ -2,6 +2,7 @@
  * What replicas say is archived, compared with what is in the object store: by reading the objects themselves, at the moment
  * when something comes to depend on them. Where the plan has damaged objects on purpose, nothing is expected of them.
  */
+import { crc32 } from 'node:zlib';
 import type { ArchiveState } from '../../src/partition/index.js';
 import { Sha256 } from '../engine/sha256.js';
 import { expandRuns } from '../nodes/simulated-compressor.js';
@@ -27,11 +28,15 @@ interface Archived {
 const archivedMax = 16;
 const contentBytesMax = 1 << 24;
 
+/** CRC-32 of the records value of an entry, as it was applied; undefined when it has none. */
+type RecordsChecksum = (partitionId: number, lsn: number) => number | undefined;
+
 export class ArchiveChecker {
   readonly #verdict: Verdict;
   readonly #objects: SharedObjects;
   readonly #prefix: string;
   readonly #truths: ReadonlyMap<number, PartitionTruth>;
+  readonly #recordsChecksum: RecordsChecksum;
   /** Of each partition, the last in ascending order of LSNs. */
   readonly #archived = new Map<number, Archived[]>();
   /** Objects whose content is right: what is stored never changes, unless it is damaged on purpose. */
@@ -43,11 +48,13 @@ export class ArchiveChecker {
     readonly objects: SharedObjects;
     readonly clusterId: string;
     readonly truths: ReadonlyMap<number, PartitionTruth>;
+    readonly recordsChecksum: RecordsChecksum;
   }) {
     this.#verdict = parts.verdict;
     this.#objects = parts.objects;
     this.#prefix = parts.clusterId;
     this.#truths = parts.truths;
+    this.#recordsChecksum = parts.recordsChecksum;
     parts.objects.onDelete = (name) => this.#deleted(name);
   }
 
@@ -79,9 +86,9 @@ export class ArchiveChecker {
     return this.#archived.get(partitionId)?.findLast(({ manifest }) => this.#objects.objects.has(manifest));
   }
 
-  /** Names of the objects that a snapshot consists of; of a manifest that cannot be read only itself. */
+  /** Names of the objects that a snapshot consists of: manifest, confirmation, and chunks, unless the manifest cannot be read. */
   objectsOf({ manifest }: Archived): readonly string[] {
-    return [manifest, ...(this.#read(manifest)?.chunks.keys() ?? [])];
+    return [manifest, confirmationOf(manifest), ...(this.#read(manifest)?.chunks.keys() ?? [])];
   }
 
   /** Whether the newest snapshot that is archived depends on nothing that was damaged. */
@@ -99,6 +106,13 @@ export class ArchiveChecker {
     const manifest = this.#read(archived.manifest);
     if (manifest === undefined) return `${archived.manifest} is missing or damaged`;
     if (manifest.lsn !== archived.lsn) return `${archived.manifest} is of LSN ${manifest.lsn}`;
+    const confirmation = confirmationOf(archived.manifest);
+    if (
+      !excused.has(confirmation) &&
+      !isConfirmation(archived.manifest, this.#objects.objects.get(confirmation)?.bytes)
+    ) {
+      return `${confirmation} is missing or damaged`;
+    }
     const low = Number.parseInt(manifest.stateHash.slice(8), 16);
     const high = Number.parseInt(manifest.stateHash.slice(0, 8), 16);
     const other = this.#truths.get(partitionId)?.stateAt(manifest.lsn, { low, high });
@@ -108,8 +122,19 @@ export class ArchiveChecker {
       const object = this.#objects.objects.get(name);
       if (object === undefined) return `${name} is missing`;
       if (this.#right.has(object)) continue;
-      if (object.bytes.length !== storedBytes || !isContentOf(name, object.bytes, bytes)) return `${name} is damaged`;
+      const content = object.bytes.length === storedBytes ? contentOf(name, object.bytes, bytes) : undefined;
+      if (content === undefined) return `${name} is damaged`;
+      const wrongLsn = this.#wrongRecords(partitionId, content);
+      if (wrongLsn !== undefined) return `${name} has other records at LSN ${wrongLsn} than were applied`;
       this.#right.add(object);
+    }
+    return undefined;
+  }
+
+  /** The LSN of a value that is not what replicas have applied. */
+  #wrongRecords(partitionId: number, content: Uint8Array): number | undefined {
+    for (const { lsn, value } of recordsIn(content)) {
+      if (this.#recordsChecksum(partitionId, lsn) !== crc32(value)) return lsn;
     }
     return undefined;
   }
@@ -154,13 +179,39 @@ function parse(folder: string, bytes: Uint8Array): KnownManifest | undefined {
   }
 }
 
-/** The name of a chunk begins with the SHA-256 of its content. */
-function isContentOf(name: string, stored: Uint8Array, bytes: number): boolean {
+const confirmationOf = (manifest: string): string => manifest.replace('/manifests/', '/confirmations/');
+
+function isConfirmation(manifest: string, bytes: Uint8Array | undefined): boolean {
+  try {
+    const confirmation = JSON.parse(new TextDecoder().decode(bytes)) as { readonly manifest: unknown };
+    return bytes !== undefined && confirmation.manifest === manifest.slice(manifest.lastIndexOf('/') + 1);
+  } catch {
+    return false;
+  }
+}
+
+/** The name of a chunk begins with the SHA-256 of its content. Undefined: it is damaged. */
+function contentOf(name: string, stored: Uint8Array, bytes: number): Uint8Array | undefined {
   try {
     const content = expandRuns(stored, contentBytesMax);
     const sha256 = new Sha256().add(content).digest();
-    return content.length === bytes && name.includes(`/chunks/${sha256}-`);
+    return content.length === bytes && name.includes(`/chunks/${sha256}-`) ? content : undefined;
   } catch {
-    return false;
+    return undefined;
+  }
+}
+
+const chunkHeaderBytes = 8;
+const recordsKind = 1;
+
+/** docs/formats/snapshots.md: LSN, length, value; nothing of a chunk of another kind. */
+function* recordsIn(content: Uint8Array): Generator<{ readonly lsn: number; readonly value: Uint8Array }> {
+  if (content[5] !== recordsKind) return;
+  const view = new DataView(content.buffer, content.byteOffset, content.length);
+  for (let at = chunkHeaderBytes; at < content.length;) {
+    const lsn = Number(view.getBigUint64(at));
+    const valueEnd = at + 12 + view.getUint32(at + 8);
+    yield { lsn, value: content.subarray(at + 12, valueEnd) };
+    at = valueEnd;
   }
 }

@@ -87,7 +87,7 @@ export class ClusterChecker {
   /** Whether a replica has an entry durably, or had it until its disk was lost: it may have said so before. */
   wasDurableAt(partitionId: number, replicaId: number, lsn: number, term: number): boolean {
     const key = recordKey(partitionId, replicaId);
-    return [this.#records.get(key), this.#lost.get(key)].some((record) => record?.durableTerms[lsn] === term);
+    return (this.#records.get(key) ?? this.#lost.get(key))?.durableTerms[lsn] === term;
   }
 
   /** For `PartitionManagerOptions.observe`. */

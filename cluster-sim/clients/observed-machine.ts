@@ -9,9 +9,29 @@ import { StreamsStateMachine, type StreamsResult } from '../../src/streams/index
 export class AppliedCommands {
   readonly #results = new Map<number, StreamsResult>();
   readonly #appliedLsn = new Map<number, number>();
+  /** By partition and LSN. */
+  readonly #recordsChecksums = new Map<number, Map<number, number>>();
+
+  isApplied(partitionId: number, lsn: number): boolean {
+    return lsn <= (this.#appliedLsn.get(partitionId) ?? 0);
+  }
+
+  noteRecords(partitionId: number, lsn: number, value: Uint8Array): void {
+    let checksums = this.#recordsChecksums.get(partitionId);
+    if (checksums === undefined) {
+      checksums = new Map();
+      this.#recordsChecksums.set(partitionId, checksums);
+    }
+    checksums.set(lsn, crc32(value));
+  }
+
+  /** CRC-32 of the records value of an entry, as it was first applied; undefined when it has none. */
+  recordsChecksum(partitionId: number, lsn: number): number | undefined {
+    return this.#recordsChecksums.get(partitionId)?.get(lsn);
+  }
 
   note(partitionId: number, lsn: number, command: Uint8Array, result: StreamsResult): void {
-    if (lsn <= (this.#appliedLsn.get(partitionId) ?? 0)) return;
+    if (this.isApplied(partitionId, lsn)) return;
     this.#appliedLsn.set(partitionId, lsn);
     this.#results.set(AppliedCommands.keyOf(command), result);
   }
@@ -42,9 +62,23 @@ export class ObservedMachine extends StreamsStateMachine {
   }
 
   override apply(lsn: Lsn, command: Uint8Array, transaction: StateTransaction): StreamsResult {
-    const result = super.apply(lsn, command, this.#forgetsProducers ? this.#forgetful(transaction) : transaction);
+    const seen = this.#forgetsProducers ? this.#forgetful(transaction) : transaction;
+    const isFirst = !this.#applied.isApplied(this.#partitionId, lsn);
+    const result = super.apply(lsn, command, isFirst ? this.#noting(lsn, seen) : seen);
     this.#applied.note(this.#partitionId, lsn, command, result);
     return result;
+  }
+
+  #noting(lsn: Lsn, transaction: StateTransaction): StateTransaction {
+    return {
+      getIndex: (key) => transaction.getIndex(key),
+      putIndex: (key, value) => transaction.putIndex(key, value),
+      deleteIndex: (key) => transaction.deleteIndex(key),
+      putRecords: (value) => {
+        this.#applied.noteRecords(this.#partitionId, lsn, value);
+        transaction.putRecords(value);
+      },
+    };
   }
 
   /** Shows no producer that was not written by this process. */

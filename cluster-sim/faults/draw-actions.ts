@@ -109,6 +109,11 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
     where: random.pick(['log', 'store']),
     pick: random.nextUint32(),
   }),
+  'rot-before-snapshot': ({ random, plan }, atMs) => ({
+    atMs,
+    kind: 'rot-before-snapshot',
+    partition: random.integer(1, plan.partitions),
+  }),
   'misdirected-write': (draw, atMs) => ({
     atMs,
     kind: 'misdirected-write',
@@ -172,6 +177,7 @@ const ofSnapshots: ReadonlySet<ActionKind> = new Set<ActionKind>([
   'objects-slow',
   'objects-cut-off',
   'objects-damage',
+  'rot-before-snapshot',
 ]);
 
 /** Kinds that a profile has in every seed. */
@@ -179,7 +185,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
   calm: [],
   swarm: ['flush'],
   lease: ['cut', 'transfer-leader'],
-  bootstrap: ['flush', 'away', 'crash', 'wipe', 'bit-rot', 'change-voters', 'transfer-leader'],
+  bootstrap: ['flush', 'away', 'crash', 'wipe', 'bit-rot', 'rot-before-snapshot', 'change-voters', 'transfer-leader'],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };
@@ -188,6 +194,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
 const rare: ReadonlySet<ActionKind> = new Set<ActionKind>([
   'wipe',
   'bit-rot',
+  'rot-before-snapshot',
   'misdirected-write',
   'power-loss-all',
   'rolling-restart',

@@ -34,6 +34,9 @@ export const calmSnapshots: SnapshotPlan = {
   blind: [],
 };
 
+/** A flush is waited for at each checkpoint of an import, which must go faster than the log of a minute or two grows. */
+const importBytesPerMsMin = 32;
+
 const oddsOf: Readonly<Record<Profile, number>> = {
   calm: 0,
   swarm: 0.5,
@@ -47,7 +50,11 @@ const oddsOf: Readonly<Record<Profile, number>> = {
 export function drawSnapshots(
   seed: number,
   profile: Profile,
-  { nodes, durationMs }: { readonly nodes: number; readonly durationMs: number },
+  {
+    nodes,
+    durationMs,
+    flushMsMax,
+  }: { readonly nodes: number; readonly durationMs: number; readonly flushMsMax: number },
 ): SnapshotPlan | undefined {
   // In a longer run there is more to import, one chunk after another, and it has to be done before the log is trimmed again.
   // The profile that is about it is run for a minute or two, and looks for what many small chunks bring about.
@@ -67,7 +74,10 @@ export function drawSnapshots(
     checkEveryMs: random.pick([1000, 5000]),
     recordsChunkBytes: scale * random.pick([512, 2 * kibibyte, 8 * kibibyte]),
     indexChunkBytes: scale * random.pick([256, kibibyte]),
-    checkpointBytes: scale * random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
+    checkpointBytes: Math.max(
+      scale * random.pick([2 * kibibyte, 8 * kibibyte, 64 * kibibyte]),
+      importBytesPerMsMin * flushMsMax,
+    ),
     objects: drawObjects(random),
     // Alone, a node may well have a repository of its own.
     blind:

@@ -82,8 +82,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
   const spares = nodes >= 4 && (hasSpares || random.chance(0.5)) ? nodes - 3 : 0;
   const partitions = random.integer(1, 3);
   const all = Array.from({ length: nodes }, (_, index) => index + 1);
-  const snapshots = drawSnapshots(seed, profile, { nodes, durationMs });
-  const base = {
+  const drawn = {
     seed,
     profile,
     durationMs,
@@ -112,8 +111,9 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
     ),
     streams: drawStreams(random, partitions),
     clients: busierFor(profile, drawClients(random)),
-    ...(snapshots === undefined ? {} : { snapshots }),
   } as const;
+  const snapshots = drawSnapshots(seed, profile, { nodes, durationMs, flushMsMax: drawn.stores.flushMsMax });
+  const base = { ...drawn, ...(snapshots === undefined ? {} : { snapshots }) };
   // A lease counts the leader's own ticks: a process that stands still stretches it, which is stated, not tested.
   const actions = drawActions(new RandomStream(seed, 'actions'), base).filter(
     ({ kind }) => base.readMode !== 'lease' || kind !== 'pause',

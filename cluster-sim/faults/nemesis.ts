@@ -5,10 +5,11 @@ import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import { cutsOf } from '../network/topologies.js';
 import type { Action, Target } from '../plan.js';
+import { raceArchives } from './archive-races.js';
 import { FaultBudget } from './fault-budget.js';
 import { damageObjects } from './object-damage.js';
 import { replaceNode } from './replacement.js';
-import { rotLog, rotStore } from './rot.js';
+import { rotLog, rotRecordsAbove, rotStore } from './rot.js';
 import { starveNodes } from './starvation.js';
 import { drawVoterChange } from './voter-changes.js';
 
@@ -27,7 +28,7 @@ export class Nemesis {
     this.budget = new FaultBudget(cluster);
     cluster.replaceLater = (nodeId) => {
       const node = cluster.node(nodeId);
-      cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replace(node, 500));
+      cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replaceDamaged(node));
     };
   }
 
@@ -35,7 +36,10 @@ export class Nemesis {
     const { world, plan } = this.#cluster;
     this.#cluster.faultsOn = plan.profile !== 'calm';
     if (plan.profile === 'churn') void this.#disturbElections();
-    if (plan.profile === 'bootstrap') void starveNodes(this.#cluster, () => this.#ended);
+    if (plan.profile === 'bootstrap') {
+      void starveNodes(this.#cluster, () => this.#ended);
+      void raceArchives(this.#cluster, () => this.#ended);
+    }
     if (plan.profile === 'lease') this.#cutOffLeaders();
     for (const { node, untilMs } of plan.snapshots?.blind ?? []) {
       world.at(untilMs, () => this.#cluster.node(node)?.restart(200));
@@ -141,6 +145,8 @@ export class Nemesis {
         return this.#did(action, 0, `object store: ${action.factor} times slower for ${action.forMs} ms`);
       case 'objects-damage':
         return damageObjects(cluster, this.budget, action);
+      case 'rot-before-snapshot':
+        return this.#rotBeforeSnapshot(action);
       case 'transfer-leader':
         return this.#transferLeader(action);
       case 'change-voters':
@@ -188,6 +194,19 @@ export class Nemesis {
           cluster.world.after(1000 + (action.pick % 10_000), () => node.isUp && node.crash('process', 500));
       }
     }
+  }
+
+  /** What a snapshot has already it does not read again. */
+  #rotBeforeSnapshot(action: Extract<Action, { readonly kind: 'rot-before-snapshot' }>): void {
+    const { partition } = action;
+    const leader = this.#cluster.leaderOf(partition);
+    const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
+    if (leader === undefined || replica === undefined || !this.budget.mayDamage(leader)) return;
+    const what = rotRecordsAbove(leader, partition, replica.status.archivedLsn ?? 0);
+    if (what === undefined) return;
+    this.#damaged(leader);
+    this.#did(action, leader.id, `bit rot in ${what}, which is in no snapshot`);
+    void replica.snapshot().catch(() => {});
   }
 
   #doToTarget(action: Extract<Action, { readonly target: Target }>, node: SimulatedNode): void {
@@ -255,8 +274,16 @@ export class Nemesis {
     node.damaged = true;
     this.budget.damaged.add(node.id);
     cluster.world.after(replaceRottenMs, () => {
-      if (node.replicaId === replicaId && node.keptDown === undefined) this.#replace(node, 500);
+      if (node.replicaId === replicaId && node.keptDown === undefined) this.#replaceDamaged(node);
     });
+  }
+
+  #replaceDamaged(node: SimulatedNode): void {
+    if (this.#cluster.mutant !== 'rebuilt-replica-keeps-its-id') return this.#replace(node, 500);
+    if (this.#ended || !node.damaged) return;
+    node.keptDown = undefined;
+    node.wipe(500, true);
+    this.budget.damaged.delete(node.id);
   }
 
   /** At the end of a run nothing is replaced any more: who is to be healed is decided then. */
@@ -264,12 +291,23 @@ export class Nemesis {
     if (!this.#ended) replaceNode(this.#cluster, { budget: this.budget, isOver: () => this.#ended }, node, downMs);
   }
 
-  #transferLeader({ partition, to }: Extract<Action, { kind: 'transfer-leader' }>): void {
+  /** At once, or gently, as operators and stopping nodes do: the two meet an election in different places. */
+  #transferLeader({ partition, to, atMs }: Extract<Action, { kind: 'transfer-leader' }>): void {
     const leader = this.#cluster.leaderOf(partition);
     const target = this.#cluster.node(to);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     if (replica === undefined || target === undefined || leader === target) return;
-    this.#ask(() => replica.transferLeader(asReplicaId(target.replicaId)));
+    const successor = asReplicaId(target.replicaId);
+    if (Math.floor(atMs) % 2 === 0) {
+      this.#ask(() => replica.transferLeader(successor));
+    } else {
+      this.#cluster.count('leaderships handed over');
+      void replica.handOver(successor, { timeoutMs: 5000 }).then(
+        () => this.#cluster.count('leaderships handed over in the end'),
+        // Refusals are answers; a node that crashes meanwhile answers nothing.
+        (error: unknown) => this.#ask(() => rethrow(error)),
+      );
+    }
     this.#cluster.count('leadership transfers');
     this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${target.replicaId}`);
   }
@@ -317,6 +355,7 @@ const countOf: Partial<Record<Action['kind'], string>> = {
   'power-loss-all': 'correlated power losses',
   'rolling-restart': 'rolling restarts',
   pause: 'pauses',
+  'rot-before-snapshot': 'values that rotted before a snapshot read them',
   'clock-jump': 'clock jumps',
   'clock-drift': 'clock drifts',
   'disk-slow': 'slow disks',
@@ -332,4 +371,8 @@ const countOf: Partial<Record<Action['kind'], string>> = {
 /** Throws as a rejection, also while the store is being reopened. */
 async function flushOf(replica: { flush(): Promise<unknown> }): Promise<void> {
   await replica.flush();
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

@@ -12,9 +12,10 @@ export function damageObjects(cluster: Cluster, budget: FaultBudget, { partition
   const { archives, objects } = cluster;
   const newest = archives.newest(partition);
   if (newest === undefined || !budget.mayDamageArchive(partition)) return;
-  const [manifest, ...chunks] = archives.objectsOf(newest);
+  const [manifest, confirmation, ...chunks] = archives.objectsOf(newest);
   const chunk = chunks[pick % Math.max(1, chunks.length)];
-  const name = what.startsWith('manifest') ? manifest : chunk;
+  // A snapshot without its confirmation is of as little use as one without its manifest.
+  const name = what.startsWith('chunk') ? chunk : pick % 3 === 0 ? confirmation : manifest;
   const object = name === undefined ? undefined : objects.objects.get(name);
   if (name === undefined || object === undefined || object.bytes.length === 0) return;
   budget.archivesDamaged.add(partition);

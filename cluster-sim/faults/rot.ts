@@ -1,4 +1,6 @@
 /** Bits that change by themselves, where it can be told from a write that was torn. */
+import { asLsn } from '../../src/base/ids.js';
+import { lsnOfRecordsKey, recordsKey } from '../../src/state-store/sealed-values.js';
 import { databaseNameFile } from '../nodes/node-stores.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 
@@ -17,12 +19,23 @@ export function rotLog(node: SimulatedNode, pick: number): string | undefined {
   return `${lastLogSync.path} at ${offset}`;
 }
 
+/** Flips a bit of a records value above an LSN. Answers where, or undefined when there is none. */
+export function rotRecordsAbove(node: SimulatedNode, partitionId: number, lsn: number): string | undefined {
+  const directory = `/data/partitions/${partitionId}/records`;
+  const database = databaseOf(node, directory);
+  const key = database === undefined ? undefined : node.stores.rot(database, recordsKey(asLsn(lsn + 1)));
+  return key === undefined ? undefined : `${directory} at LSN ${lsnOfRecordsKey(key)}`;
+}
+
 /** Flips a bit of a value of a state store. */
 export function rotStore(node: SimulatedNode, pick: number, partitions: number): string | undefined {
   const directory = `/data/partitions/${1 + (pick % partitions)}/${pick % 2 === 0 ? 'records' : 'index'}`;
+  const database = databaseOf(node, directory);
+  return database === undefined || node.stores.rot(database) === undefined ? undefined : directory;
+}
+
+/** One that was imported has the name of the place where it was built. */
+function databaseOf(node: SimulatedNode, directory: string): string | undefined {
   const nameFile = `${directory}/${databaseNameFile}`;
-  if (!node.disk.paths().includes(nameFile)) return undefined;
-  // One that was imported has the name of the place where it was built.
-  const database = new TextDecoder().decode(node.disk.contents(nameFile));
-  return node.stores.rot(database) === undefined ? undefined : directory;
+  return node.disk.paths().includes(nameFile) ? new TextDecoder().decode(node.disk.contents(nameFile)) : undefined;
 }

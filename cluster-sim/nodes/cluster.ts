@@ -12,6 +12,7 @@ import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js
 import { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
 import { Network } from '../network/network.js';
+import { StaleMessages } from '../network/stale-messages.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Plan } from '../plan.js';
 import type { TimeLine } from '../report/time-line.js';
@@ -43,6 +44,7 @@ export class Cluster implements Surroundings {
   readonly world: World;
   readonly plan: Plan;
   readonly network: Network;
+  readonly staleMessages: StaleMessages | undefined;
   readonly verdict: Verdict;
   readonly checker: ClusterChecker;
   readonly objects: SharedObjects;
@@ -81,6 +83,7 @@ export class Cluster implements Surroundings {
       },
     );
     this.network = new Network(world, this.random('network'), plan.network);
+    this.staleMessages = plan.profile === 'bootstrap' ? new StaleMessages(world, this.random('stale')) : undefined;
     this.checker = new ClusterChecker(this.verdict, this.#events(), () => plan.nodes);
     this.objects = new SharedObjects(() => world.nowMs, 'simulated://');
     this.archives = new ArchiveChecker({
@@ -88,6 +91,7 @@ export class Cluster implements Surroundings {
       objects: this.objects,
       clusterId,
       truths: this.checker.truths,
+      recordsChecksum: (partitionId, lsn) => this.applied.recordsChecksum(partitionId, lsn),
     });
     const { segmentBytes } = plan;
     this.walOptions = {
@@ -225,6 +229,11 @@ export class Cluster implements Surroundings {
       onInstalled: (record) => {
         this.count('snapshots installed');
         this.note(record.nodeId, `partition ${record.partitionId} goes on from a snapshot at ${record.applied}`);
+        if (this.faultsOn)
+          this.count(
+            'old appends that arrived behind a snapshot',
+            this.staleMessages?.deliver(record.nodeId, record.partitionId) ?? 0,
+          );
       },
       onFault: (record, error) => this.#onFault(record, error),
     };

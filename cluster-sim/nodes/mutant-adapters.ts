@@ -4,7 +4,8 @@ import { asLsn } from '../../src/base/ids.js';
 import { isDiskError, type Disk, type DiskFile } from '../../src/base/ports/disk.js';
 import type { ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
 import type { OrderedStore, StoreOperation } from '../../src/state-store/index.js';
-import { markKey } from '../../src/state-store/sealed-values.js';
+import type { StoreSnapshot } from '../../src/state-store/ordered-store.js';
+import { markKey, seal, unsealed } from '../../src/state-store/sealed-values.js';
 import type { PartitionLog } from '../../src/wal/types.js';
 import { findLaterGroup, scanGroup } from '../../src/wal/group-scan.js';
 import { frameHeaderBytes, FrameType, groupEndBytes, readFrame, type SegmentId } from '../../src/wal/frame.js';
@@ -25,6 +26,7 @@ export function mutatedStore(store: OrderedStore, mutant: SimulationMutant | und
     close: () => store.close(),
     ...override,
   });
+  if (mutant === 'rotten-value-archived') return passOn({ snapshot: () => withRightChecksums(store.snapshot()) });
   if (mutant === 'applied-lsn-in-second-batch') return passOn({ write: withMarksLater(store) });
   if (mutant === 'persisted-reported-at-flush-start') {
     return passOn({
@@ -35,6 +37,19 @@ export function mutatedStore(store: OrderedStore, mutant: SimulationMutant | und
     });
   }
   return store;
+}
+
+function withRightChecksums(snapshot: StoreSnapshot): StoreSnapshot {
+  const right = (key: Uint8Array, value: Uint8Array): Uint8Array =>
+    value.length < 4 || unsealed(crc32, key, value) !== undefined ? value : seal(crc32, key, value.subarray(4));
+  return {
+    get: (key) => {
+      const value = snapshot.get(key);
+      return value && right(key, value);
+    },
+    scan: async (range) => (await snapshot.scan(range)).map(({ key, value }) => ({ key, value: right(key, value) })),
+    close: () => snapshot.close(),
+  };
 }
 
 /** Keeps each applied LSN back until the next write. */

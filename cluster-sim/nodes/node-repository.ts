@@ -55,6 +55,10 @@ export class NodeRepository {
   hasSeenIt = false;
   /** Simulated time until which no request arrives. */
   cutOffUntilMs = 0;
+  /** Told of each request for what chunks of a partition there are, when it is made. */
+  onChunksListed: ((partitionId: number) => void) | undefined;
+  /** Requests of a kind that are held back now. */
+  readonly #held = new Map<ObjectOperation['kind'], { readonly delayMsMax: number; readonly untilMs: number }>();
   readonly #cluster: Surroundings;
   readonly #plan: SnapshotPlan;
   readonly #nodeId: number;
@@ -84,6 +88,11 @@ export class NodeRepository {
 
   set slowness(factor: number) {
     this.#shared.slowness = factor;
+  }
+
+  /** Each request of a kind is held back for up to so long, for a while. */
+  delay(kind: ObjectOperation['kind'], delayMsMax: number, forMs: number): void {
+    this.#held.set(kind, { delayMsMax, untilMs: this.#cluster.world.nowMs + forMs });
   }
 
   get isBlind(): boolean {
@@ -147,13 +156,23 @@ export class NodeRepository {
     };
   }
 
-  #intercept({ kind }: ObjectOperation): ObjectFault | undefined {
+  #intercept({ kind, name }: ObjectOperation): ObjectFault | undefined {
     const { world } = this.#cluster;
     this.#shared.available = world.nowMs >= Math.max(this.cutOffUntilMs, this.#cluster.objectsDownUntilMs);
     if (!this.#cluster.faultsOn) return undefined;
-    const fault = this.#draw(kind);
+    const fault = this.#draw(kind) ?? this.#heldBack(kind);
     if (fault !== undefined) this.#cluster.count(countOf[fault.kind] ?? fault.kind);
+    if (kind === 'list' && name.endsWith('/chunks/')) this.onChunksListed?.(Number(name.split('/')[1]));
     return fault;
+  }
+
+  #heldBack(kind: ObjectOperation['kind']): ObjectFault | undefined {
+    const held = this.#held.get(kind);
+    if (held === undefined) return undefined;
+    if (held.untilMs > this.#cluster.world.nowMs)
+      return { kind: 'delay', delayMs: this.#random.between(0, held.delayMsMax) };
+    this.#held.delete(kind);
+    return undefined;
   }
 
   #draw(kind: ObjectOperation['kind']): ObjectFault | undefined {

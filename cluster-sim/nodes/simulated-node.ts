@@ -374,13 +374,16 @@ export class SimulatedNode {
   #send(life: number, partitionId: number, messages: readonly WireMessage[]): void {
     // The process died in the middle of what it is doing: none of the rest leaves the machine.
     if (life !== this.#life) return;
-    const { network, checker } = this.#cluster;
+    const { network, checker, staleMessages } = this.#cluster;
     for (const message of messages) {
       checker.checkSent(partitionId, message);
       const target = this.#cluster.nodeOfReplica(message.to);
       if (target === undefined) continue;
       const bytes = encodeMessage(message);
-      network.send(this.id, target.id, bytes.length, () => target.receive(partitionId, bytes));
+      const deliver = (): void => target.receive(partitionId, bytes);
+      if (message.type === 'append' && message.entries.length > 0)
+        staleMessages?.keep(this.id, target.id, partitionId, deliver);
+      network.send(this.id, target.id, bytes.length, deliver);
     }
   }
 

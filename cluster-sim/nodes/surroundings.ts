@@ -12,6 +12,7 @@ import type { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Network } from '../network/network.js';
+import type { StaleMessages } from '../network/stale-messages.js';
 import type { Plan } from '../plan.js';
 import type { SharedObjects } from './shared-objects.js';
 
@@ -28,6 +29,8 @@ export interface Surroundings {
   readonly world: World;
   readonly plan: Plan;
   readonly network: Network;
+  /** Undefined where no old messages are delivered. */
+  readonly staleMessages: StaleMessages | undefined;
   readonly verdict: Verdict;
   readonly checker: ClusterChecker;
   readonly raftMutant: RaftMutant | undefined;

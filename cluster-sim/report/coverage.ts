@@ -26,6 +26,7 @@ const everySwarm = [
   'leaders that stepped down for a disk that hung',
   'leaders that stepped down for a disk that was full',
   'leadership transfers',
+  'leaderships handed over in the end',
   'linearizable reads',
   'log truncations',
   'messages duplicated',
@@ -83,11 +84,14 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   bootstrap: [
     ...everySnapshots,
     'appends acknowledged',
+    'archives with two leaders',
     'configuration changes',
     'elections',
     'crashes while a snapshot is put in place',
     'nodes replaced',
     'nodes that came back behind their trimmed logs',
+    'old appends that arrived behind a snapshot',
+    'values that rotted before a snapshot read them',
     'wiped disks',
   ],
   calm: [
@@ -105,6 +109,7 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   churn: [
     'configuration changes',
     'leadership transfers',
+    'leaderships handed over in the end',
     'wiped disks',
     'nodes replaced',
     'crashes',

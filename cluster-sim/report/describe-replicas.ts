@@ -1,6 +1,14 @@
 /** The state of all replicas in a few lines, for a report of what did not come about. */
+import type { BootstrapStatus } from '../../src/partition/index.js';
 import { describeConfiguration } from '../checkers/quorums.js';
 import type { Cluster } from '../nodes/cluster.js';
+
+function describeBootstrap(bootstrap: BootstrapStatus | undefined): string {
+  if (bootstrap === undefined) return '';
+  const { neededLsn, snapshotLsn, progress, problem } = bootstrap;
+  const done = progress === undefined ? '' : `, ${progress.bytesDone} of ${progress.bytesTotal} bytes`;
+  return ` needs LSN ${neededLsn}, imports ${snapshotLsn ?? 'nothing'}${done}${problem === '' ? '' : ` (${problem})`}`;
+}
 
 export function describeReplicas(cluster: Cluster): string {
   const lines: string[] = [];
@@ -23,7 +31,7 @@ export function describeReplicas(cluster: Cluster): string {
       lines.push(
         `${where}: ${status?.role ?? 'stopped'} of ${status?.leader ?? 0} term ${record.term} last ${record.lastLsn} durable ${record.durableLsn} ` +
           `commit ${record.commit} applied ${record.applied} persisted ${record.persisted} in ${describeConfiguration(record.confState)} ` +
-          `${progress?.join(' ') ?? ''} ${replica?.status.fault ?? ''}`,
+          `${progress?.join(' ') ?? ''} ${replica?.status.fault ?? ''}${describeBootstrap(replica?.status.bootstrap)}`,
       );
     }
   }

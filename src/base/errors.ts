@@ -304,6 +304,37 @@ export const errorRegistry = {
     retryable: false,
     explanation: 'The partition never had a replica of this id.',
   },
+  NODE_HAS_NO_REPLICA: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The node that is to lead a partition has no replica of it, or there is no other replica to lead it.',
+  },
+  REPLICA_IS_LEARNER: {
+    status: GrpcStatus.failedPrecondition,
+    retryable: false,
+    explanation: 'The replica that is to lead a partition does not vote in it, or not yet.',
+  },
+  REPLICA_NOT_ANSWERING: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'The replica that is to lead a partition does not answer the one that leads it now.',
+  },
+  REPLICA_BEHIND: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'The replica that is to lead a partition lacks too many entries of its log; it catches up by itself.',
+  },
+  TRANSFER_IN_PROGRESS: {
+    status: GrpcStatus.aborted,
+    retryable: true,
+    explanation: 'The leadership of the partition is being handed to another replica.',
+  },
+  TRANSFER_FAILED: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation:
+      'The leadership of the partition was not handed over in time; the leader before leads on, or another replica was elected.',
+  },
   METADATA_VERSION_MISMATCH: {
     status: GrpcStatus.aborted,
     retryable: false,

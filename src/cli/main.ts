@@ -17,12 +17,23 @@ if (command !== 'dev' && command !== 'server') {
   }
 }
 
-process.exitCode = await runCommandLine(process.argv.slice(2), {
+const exitCode = await runCommandLine(process.argv.slice(2), {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
   interrupted: interrupted.signal,
 });
-// Standard input that was not read to its end would keep the process alive.
-process.stdin.unref?.();
+// Everything is done. What is left would only keep the process: standard input that was not read to its end, and attempts
+// to connect to a machine that is gone, which grpc-js cannot call off and which take minutes to fail.
+await Promise.all([written(process.stdout), written(process.stderr)]);
+process.exit(exitCode);
+
+/** Resolves when what was written has left the process, or nobody reads it any more. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    // Of a reader that is gone the commands have heard.
+    stream.on('error', () => resolve());
+    stream.write('', () => resolve());
+  });
+}

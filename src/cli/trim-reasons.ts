@@ -84,7 +84,8 @@ const rules: readonly Rule[] = [
     kind: 'BOOTSTRAP',
     pattern: /^replica [\d, ]+ is fetching a snapshot/,
     action:
-      'Wait for it: it needs the log from its snapshot on. Trimming goes on after trim.bootstrapHoldMs at the latest.',
+      'Wait for it: it needs the log from its snapshot on. Trimming goes on after trim.bootstrapHoldMs, or after twice ' +
+      'that for each import that came too late.',
   },
   {
     kind: 'MARGIN',

@@ -13,6 +13,7 @@ export type PartitionInfo = MessageValue<typeof messages.partition>;
 export type SnapshotInfo = MessageValue<typeof messages.snapshot>;
 export type CreatedSnapshot = MessageValue<typeof messages.createSnapshotResponse>;
 export type SnapshotList = MessageValue<typeof messages.listSnapshotsResponse>;
+export type LeadershipTransfer = MessageValue<typeof messages.transferLeadershipResponse>;
 export type TrimOutcome = MessageValue<typeof messages.trimResponse>;
 
 export interface ClusterInfo {
@@ -112,6 +113,23 @@ export class Cluster {
     const { dryRun, ...bounds } = options;
     const request = { message: messages.trimRequest, value: { partition, dryRun } };
     return this.#connection.unary(method.trim, request, messages.trimResponse, { ...bounds, idempotent: true });
+  }
+
+  /**
+   * Lets another node lead a partition, and resolves when it does; without `node`, whichever voter lacks least.
+   *
+   * @throws LogboomError NODE_HAS_NO_REPLICA, REPLICA_IS_LEARNER, REPLICA_NOT_ANSWERING, REPLICA_BEHIND, TRANSFER_IN_PROGRESS,
+   * TRANSFER_FAILED, PARTITION_NOT_FOUND
+   */
+  async transferLeadership(
+    partition: number,
+    options: CallOptions & { readonly node?: number | undefined } = {},
+  ): Promise<LeadershipTransfer> {
+    const { node, ...bounds } = options;
+    const request = { message: messages.transferLeadershipRequest, value: { partition, node } };
+    const answer = messages.transferLeadershipResponse;
+    // Without a node, a second one would hand over once more; and why it was refused is what the caller wants to know.
+    return this.#connection.unary(method.transferLeadership, request, answer, { ...bounds, idempotent: false });
   }
 
   /**

@@ -54,6 +54,7 @@ export const method = {
   createSnapshot: `${cluster}CreateSnapshot`,
   listSnapshots: `${cluster}ListSnapshots`,
   trim: `${cluster}Trim`,
+  transferLeadership: `${cluster}TransferLeadership`,
 } as const;
 export type Method = (typeof method)[keyof typeof method];
 

@@ -281,6 +281,13 @@ export const trimResponse = message({
   heldBecause: field.string(4),
 });
 
+export const transferLeadershipRequest = message({ partition: field.uint32(1), node: field.uint32(2) });
+export const transferLeadershipResponse = message({
+  node: field.uint32(1),
+  formerNode: field.uint32(2),
+  term: field.uint64(3),
+});
+
 export const damagedValue = message({
   database: field.string(1),
   keyHex: field.string(2),

@@ -3,9 +3,10 @@
  * checkpoint; on the leader it takes snapshots, has them confirmed, and proposes how far the log is archived and trimmed.
  *
  * A snapshot counts as archived only when (1) all its chunks and then its manifest are stored, (2) the manifest was read back and
- * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, and (4) the group has committed
- * so much. Only then the trim point may follow, and only while all voters' nodes have proved that they see this
- * repository, and the manifest is still there. Whatever fails on the way leaves a manifest that nobody relies on.
+ * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, (4) a confirmation of that is
+ * stored beside it, without which nobody begins with it, and (5) the group has committed so much. Only then the trim point may
+ * follow, and only while all voters' nodes have proved that they see this repository, and the manifest is still there.
+ * Whatever fails on the way leaves a manifest that nobody relies on.
  */
 import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { Lsn, PartitionId, ReplicaId, Term } from '../base/ids.js';
@@ -20,6 +21,7 @@ import { CollectionMemory } from '../snapshot/index.js';
 import { equalStateHashes, formatStateHash } from '../state-store/index.js';
 import type { StateHash, StateSnapshot } from '../state-store/types.js';
 import { archiveKey, checkpointsKey, decodeArchive, decodeCheckpoints, type ArchiveState } from './archive-state.js';
+import { BootstrapHolds } from './bootstrap-holds.js';
 import { judgeCheckpoint } from './checkpoint-agreement.js';
 import {
   decodeCheckpointMessage,
@@ -89,8 +91,7 @@ export class Archiver {
   #archivedBytes = 0;
   /** LSNs that were archived while this process looked on, and when; ascending. */
   #archived: { readonly lsn: Lsn; readonly atMs: number }[] = [];
-  /** Replicas that were sent to a snapshot, and since when. */
-  #bootstrapping = new Map<ReplicaId, number>();
+  readonly #bootstrapHolds: BootstrapHolds;
   #job: { readonly done: Promise<ArchiveState>; readonly abort: AbortController } | undefined;
   #underWay: SnapshotUnderWay | undefined;
   #trimming: Promise<void> | undefined;
@@ -109,6 +110,7 @@ export class Archiver {
     this.#parts = parts;
     const { clock, random } = parts.environment;
     this.#archive = decodeArchive(reader.getIndex(archiveKey));
+    this.#bootstrapHolds = new BootstrapHolds(parts.options.bootstrapHoldMs);
     this.#lastArchivedMs = clock.monotonicMs();
     this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
     this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
@@ -142,14 +144,14 @@ export class Archiver {
 
   /** About once a second. */
   tick(): void {
-    const { replica, repository, options } = this.#parts;
+    const { replica, repository, options, environment } = this.#parts;
     if (this.#stopping.signal.aborted) return;
     if (!replica.isLeader || repository === undefined) {
       this.#job?.abort.abort(notLeading());
       this.#trimHeld = '';
       return;
     }
-    this.#noteBootstraps(replica.raftStatus);
+    this.#bootstrapHolds.note(replica.raftStatus.progress, environment.clock.monotonicMs());
     if (this.#job === undefined && options.automatic && this.#isDue()) void this.snapshot().catch(() => {});
     if (this.#parts.trims && this.#trimming === undefined) {
       this.#trimming = this.#trim(repository)
@@ -198,7 +200,7 @@ export class Archiver {
 
   onLeadership(): void {
     this.#reports.clear();
-    this.#bootstrapping.clear();
+    this.#bootstrapHolds.clear();
     if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
   }
 
@@ -333,8 +335,10 @@ export class Archiver {
       } finally {
         await state.close();
       }
-      await archive.confirm(name, { signal });
+      const manifest = await archive.readBack(name, { signal });
       await this.#agree(lsn, signal);
+      // Before the group relies on it, so that every LSN that was trimmed can be had from a confirmed snapshot.
+      await archive.confirm(manifest, name, { signal });
       signal.throwIfAborted();
       await this.#parts.proposeArchive({ archivedLsn: lsn, manifest: name, trimPoint: this.#archive.trimPoint });
       return this.#archive;
@@ -409,11 +413,7 @@ export class Archiver {
       marginEntries: options.trimMarginEntries,
       delayMs: options.trimDelayMs,
       unproven: this.#unproven(repository.provenId),
-      bootstrapping: [...this.#bootstrapping].map(([replicaId, sinceMs]) => ({
-        replica: replicaId,
-        forMs: nowMs - sinceMs,
-      })),
-      bootstrapHoldMs: options.bootstrapHoldMs,
+      bootstrapping: this.#bootstrapHolds.at(nowMs),
     });
   }
 
@@ -450,8 +450,11 @@ export class Archiver {
   /** What counts as archived must be there. When it is not, it is replaced by a newer one soon. */
   async #confirmArchived(repository: RepositoryAccess, { archivedLsn, manifest }: ArchiveState): Promise<void> {
     const { signal } = this.#stopping;
+    const archived = repository.archive(this.#parts.partitionId);
     try {
-      await repository.archive(this.#parts.partitionId).confirm(manifest, { signal });
+      const found = await archived.readBack(manifest, { signal });
+      // The group has committed that it was confirmed: what says so may be written again.
+      await archived.confirm(found, manifest, { signal });
     } catch (error) {
       const isLost = isLogboomError(error, 'SNAPSHOT_CORRUPT') || isLogboomError(error, 'SNAPSHOT_NOT_FOUND');
       if (isLost) this.#lostLsn = archivedLsn;
@@ -465,13 +468,6 @@ export class Archiver {
     const hasProved = (voter: ReplicaId): boolean =>
       repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId));
     return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
-  }
-
-  #noteBootstraps({ progress }: RaftStatus): void {
-    const fetching = new Set(progress.filter(({ state }) => state === 'snapshot').map(({ replica }) => replica));
-    for (const replica of this.#bootstrapping.keys()) if (!fetching.has(replica)) this.#bootstrapping.delete(replica);
-    const nowMs = this.#parts.environment.clock.monotonicMs();
-    for (const replica of fetching) if (!this.#bootstrapping.has(replica)) this.#bootstrapping.set(replica, nowMs);
   }
 
   #collectWhenDue(repository: RepositoryAccess): void {

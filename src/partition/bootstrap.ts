@@ -1,6 +1,6 @@
 /**
- * Brings a replica that needs trimmed entries back to its group: fetches the newest snapshot that is far enough, older ones when
- * that cannot be used, builds a store beside its own, and hands it to the replica to be put in place. Goes on trying for as
+ * Brings a replica that needs trimmed entries back to its group: fetches the newest confirmed snapshot that is far enough,
+ * older ones when that cannot be used, builds a store beside its own, and hands it to the replica to be put in place. Goes on trying for as
  * long as the leader has nothing else for it; never starts empty.
  */
 import { isLogboomError, LogboomError } from '../base/errors.js';
@@ -134,13 +134,13 @@ export class Bootstrap {
     const { signal } = this.#stopping;
     if (repository === undefined) throw noRepository(partitionId);
     const archive = repository.archive(partitionId);
-    const candidates = (await archive.manifests({ signal })).filter(({ lsn }) => lsn >= start.lsn);
+    const candidates = await archive.candidates(start.lsn, { signal });
     let failure: unknown = noSnapshot(partitionId, start.lsn);
     for (const { name, lsn } of candidates) {
       const status = { neededLsn: start.lsn, snapshotLsn: lsn, problem };
       this.#status = { ...status, progress: undefined };
       try {
-        const manifest = await archive.read(name, { signal });
+        const manifest = await archive.readConfirmed(name, { signal });
         await restore(archive, manifest, {
           signal,
           onProgress: (progress) => (this.#status = { ...status, progress }),

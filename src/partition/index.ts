@@ -8,6 +8,8 @@ export {
 export { noRepository } from './archiver.js';
 export { defaultReplicaOptions } from './replica-options.js';
 export type { Replica } from './replica.js';
+export { unfitError, type TransferOptions } from './leadership-transfer.js';
+export { chooseSuccessor, otherVoters, unfitnessOf } from './successors.js';
 export type * from './types.js';
 export type { ArchiveState } from './archive-state.js';
 export type { ReplicaObserver, ReplicaStart } from './observer.js';

@@ -83,6 +83,12 @@ export async function holdsState(disk: Disk, directory: string): Promise<boolean
   return (await disk.exists(directory)) || (await disk.exists(readyDirectory(directory)));
 }
 
+/** The store, and whatever was on its way to its place: the replica is removed from this node. */
+export async function removeState(disk: Disk, directory: string): Promise<void> {
+  for (const each of [stagingDirectory(directory), readyDirectory(directory), directory]) await disk.removeTree(each);
+  await disk.syncDirectory(parentOf(directory));
+}
+
 /** What is left of an import that nobody wants any more. */
 export async function removeStaging(disk: Disk, directory: string): Promise<void> {
   await disk.removeTree(stagingDirectory(directory));

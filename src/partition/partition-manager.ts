@@ -1,4 +1,5 @@
 /** All replicas of a node, on its write-ahead log and its budget of unflushed state. */
+import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import { asReplicaId, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Timer } from '../base/ports/clock.js';
@@ -16,8 +17,9 @@ import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
 import { restoreSnapshot } from '../snapshot/index.js';
 import { DiskWatch } from './disk-watch.js';
-import { finishInstallation, holdsState } from './installation.js';
+import { finishInstallation, holdsState, removeState } from './installation.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
+import { RemovedReplicas } from './removed-replicas.js';
 import type { RepositoryAccess } from './repository-access.js';
 import type { ReplicaStatus, ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
@@ -26,7 +28,10 @@ import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './
 
 export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
   readonly nodeId: NodeId;
-  /** What this node holds a replica of from its first start on. What is in the log is opened besides. */
+  /**
+   * What this node holds a replica of from its first start on; it takes the place of an older replica of the partition that
+   * the log has. What else is in the log is opened besides.
+   */
   readonly replicas: readonly ReplicaPlacement[];
   readonly transport: ReplicaTransport;
   /** Nodes of the cluster that are known, this one included. */
@@ -104,7 +109,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   isShortOfSpace = false;
   readonly #directory: string;
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
-  /** Settles when the replica that is being added, if any, is there. */
+  readonly #removed: RemovedReplicas;
+  /** Settles when the replica that is being added or removed, if any, is there or gone. */
   #adding: Promise<unknown> = Promise.resolve();
   #ticker: Timer | undefined;
   #refusal: LogboomError | undefined;
@@ -117,7 +123,9 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     wal: WriteAheadLog,
     flushScheduler: FlushScheduler,
     directory: string,
+    removed: RemovedReplicas,
   ) {
+    this.#removed = removed;
     this.#directory = directory;
     this.#environment = environment;
     this.#options = options;
@@ -146,9 +154,12 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   ): Promise<PartitionManager<Result, Machine>> {
     const wal = await Wal.open(environment, options.wal ?? {}, `${directory}/wal`);
     const flushScheduler = new FlushScheduler(environment, options.flush ?? {});
-    const manager = new PartitionManager(environment, options, wal, flushScheduler, directory);
+    const removed = await RemovedReplicas.load(environment.disk, `${directory}/partitions`);
+    const manager = new PartitionManager(environment, options, wal, flushScheduler, directory, removed);
     try {
-      for (const placement of withRecovered(options.replicas, wal)) await manager.#openReplica(placement);
+      await manager.#finishRemovals();
+      const placements = options.replicas.filter((placement) => !manager.wasRemoved(placement));
+      for (const placement of withRecovered(placements, wal)) await manager.#openReplica(placement);
       flushScheduler.run();
       manager.#scheduleTick();
       await manager.#replay();
@@ -264,11 +275,62 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   addReplica(placement: ReplicaPlacement): Promise<Replica<Result, Machine>> {
     const added = this.#adding.then(async () => {
       if (this.#stopping !== undefined) throw shuttingDown();
+      assert(!this.wasRemoved(placement), () => `replica ${placement.replicaId} was removed and cannot be started again`);
       if (!this.#replicas.has(placement.partitionId)) await this.#openReplica(placement);
       return this.replicaOf(placement.partitionId);
     });
     this.#adding = added.catch(() => {});
     return added;
+  }
+
+  /** Whether this replica, or a later one of the partition, was held here and given up: it cannot be added any more. */
+  wasRemoved({ partitionId, replicaId }: Pick<ReplicaPlacement, 'partitionId' | 'replicaId'>): boolean {
+    return this.#removed.has(partitionId, replicaId);
+  }
+
+  /**
+   * Deletes a replica that its group does not need any more, with its log; it never comes back under its id. In order with
+   * `addReplica`. Killed on the way, the next start does the rest.
+   *
+   * @throws LogboomError SHUTTING_DOWN, WAL_FAILED; DiskError
+   */
+  removeReplica(partitionId: PartitionId, replicaId: ReplicaId): Promise<void> {
+    const gone = this.#adding.then(async () => {
+      if (this.#stopping !== undefined) throw shuttingDown();
+      await this.#removed.begin(partitionId, replicaId);
+      const replica = this.#replicas.get(partitionId);
+      if (replica !== undefined && replica.replicaId > replicaId) return;
+      this.#flushScheduler.remove(partitionId);
+      await replica?.discard();
+      this.#replicas.delete(partitionId);
+      await this.#deleteReplica(partitionId);
+      this.#environment.logger.info('the replica was removed', { partition: partitionId, replica: replicaId });
+    });
+    this.#adding = gone.catch(() => {});
+    return gone;
+  }
+
+  /** What a removal had decided when the process ended; and replicas whose places are taken by others now. */
+  async #finishRemovals(): Promise<void> {
+    for (const { partitionId, replicaId } of this.#options.replicas) {
+      const found = this.#wal.partition(partitionId)?.recovered.replicaId;
+      if (found !== undefined && found < replicaId) await this.#removed.begin(partitionId, found);
+    }
+    for (const partitionId of this.#removed.unfinished) {
+      const log = this.#wal.partition(partitionId);
+      if (log === undefined || this.#removed.has(partitionId, log.recovered.replicaId)) {
+        await this.#deleteReplica(partitionId);
+      } else {
+        await this.#removed.finish(partitionId);
+      }
+    }
+  }
+
+  /** The log first: a store without a log is what is left of a removal, or damage, and only the list of removals tells. */
+  async #deleteReplica(partitionId: PartitionId): Promise<void> {
+    await this.#wal.removePartition(partitionId);
+    await removeState(this.#environment.disk, `${this.#directory}/partitions/${partitionId}`);
+    await this.#removed.finish(partitionId);
   }
 
   async #openReplica(placement: ReplicaPlacement): Promise<void> {

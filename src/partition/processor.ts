@@ -8,7 +8,13 @@ import type { StateMachine } from '../base/state-machine.js';
 import { EntryKind, type ConfState, type Entry } from '../raft/types.js';
 import { ApplyTransaction, type StateStore, type StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
-import { confStateKey, encodeConfState } from './conf-state.js';
+import {
+  confStateKey,
+  encodeConfState,
+  encodeHighestReplicaId,
+  highestReplicaId,
+  highestReplicaKey,
+} from './conf-state.js';
 import type { PartitionMetrics } from './metrics.js';
 import {
   applyPartitionCommand,
@@ -309,7 +315,10 @@ export class Processor<Result> {
     let result: Result | undefined;
     let command: PartitionCommand | undefined;
     if (entry.kind !== EntryKind.normal) {
-      transaction.putIndex(confStateKey, encodeConfState(this.#events.onConfChange(entry)));
+      const confState = this.#events.onConfChange(entry);
+      const highest = highestReplicaId(transaction.getIndex(highestReplicaKey), confState, entry);
+      transaction.putIndex(confStateKey, encodeConfState(confState));
+      transaction.putIndex(highestReplicaKey, encodeHighestReplicaId(highest));
     } else if (isPartitionCommand(entry.data)) {
       command = decodePartitionCommand(entry.data);
       applyPartitionCommand(command, entry.lsn, transaction);

@@ -11,8 +11,10 @@ import type { PartitionLog } from '../wal/types.js';
 import { AppliedWaiters } from './applied-waiters.js';
 import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
+import { highestReplicaId, highestReplicaKey } from './conf-state.js';
 import { CoreDriver } from './core-driver.js';
 import { LinearizableReads } from './linearizable-reads.js';
+import { LeadershipTransfer, type TransferOptions } from './leadership-transfer.js';
 import { LoadingLog } from './loading-log.js';
 import { LogTrimming } from './log-trimming.js';
 import { partitionMetrics, type PartitionMetrics } from './metrics.js';
@@ -59,6 +61,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #watchers = new Watchers();
   readonly #storageFaults: StorageFaults;
   readonly #leadershipWatchers = new Watchers();
+  readonly #transfer: LeadershipTransfer;
   readonly #caughtUpWaiters = new AppliedWaiters();
   #leadership: Leadership;
   #draining = false;
@@ -138,6 +141,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#proposals = new PendingProposals({
       itemsMax: parts.options.proposalsMax,
       bytesMax: parts.options.proposalBytesMax,
+    });
+    this.#transfer = new LeadershipTransfer({
+      partitionId: this.partitionId,
+      clock: parts.environment.clock,
+      raftStatus: () => this.raftStatus,
+      leadership: () => this.#leadership,
+      fault: () => this.#fault,
+      proposalsUnderWay: () => this.#proposals.items,
+      transferInCore: (to) => this.transferLeader(to),
+      onRefusing: () => this.#leadershipWatchers.wakeAll(),
     });
     this.#reads = new LinearizableReads({
       readersMax: parts.options.readsMax,
@@ -243,6 +256,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#confHistory.latest;
   }
 
+  /** The highest replica id that the configuration of the group ever had, as applied here. */
+  get highestReplicaId(): ReplicaId {
+    return highestReplicaId(this.reader.getIndex(highestReplicaKey), this.confState);
+  }
+
+  get replicaId(): ReplicaId {
+    return this.#replicaId;
+  }
+
   /** Why the replica stopped, as requests are told; undefined when it did not. */
   get stopped(): LogboomError | undefined {
     return this.#fault === undefined ? undefined : partitionStopped(this.partitionId, this.#fault);
@@ -250,6 +272,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   get isLeader(): boolean {
     return this.#leadership.role === 'leader' && this.#fault === undefined;
+  }
+
+  /** It leads and takes nothing more, for another replica is about to lead. */
+  get isHandingOver(): boolean {
+    return this.isLeader && this.#transfer.isRefusing;
   }
 
   get leader(): ReplicaId {
@@ -289,6 +316,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const leadsElsewhere = !this.isLeader && this.leader !== 0;
     const refusedBy = leadsElsewhere ? undefined : (this.#processor.heldUp ?? this.#host.appendsRefused());
     if (refusedBy !== undefined) throw refusedBy;
+    if (this.#transfer.isRefusing) throw notLeader(this.partitionId, this.leader);
     this.#proposals.admit(command.length);
     const startedMs = this.#environment.clock.monotonicMs();
     const answer = this.#request(() => this.#core.propose([command]));
@@ -332,8 +360,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   /**
-   * Begins to hand leadership of the group to another replica, which may fail without a word: whoever asked looks at
-   * `leader`.
+   * Begins to hand leadership of the group to another replica at once, which may fail without a word: whoever asked looks at
+   * `leader`. Appends under way may end with LEADERSHIP_LOST; with `handOver` they do not.
    *
    * @throws LogboomError NOT_LEADER, INVALID_ARGUMENT (no voter), PARTITION_STOPPED
    */
@@ -341,6 +369,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#throwIfStopped();
     const answer = this.#request(() => this.#core.transferLeader(to));
     if (!answer.ok && answer.reason !== 'forwarded') throw refused(this.partitionId, answer);
+  }
+
+  /** See {@link LeadershipTransfer.run}. */
+  handOver(to: ReplicaId, options: TransferOptions): Promise<void> {
+    return this.#transfer.run(to, options);
   }
 
   watch(topic: number, onChange: () => void): () => void {
@@ -436,12 +469,21 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#end(true);
+  }
+
+  /** The replica is removed from this node: closes as `stop` does, and writes nothing more. */
+  discard(): Promise<void> {
+    return this.#end(false);
+  }
+
+  async #end(flush: boolean): Promise<void> {
     this.#draining = true;
     this.#snapshots.halt(shuttingDown());
     await this.#snapshots.ended();
     await this.#processor.stop();
-    if (this.#fault === undefined) {
+    if (flush && this.#fault === undefined) {
       await this.flush().catch((error: unknown) => {
         this.#environment.logger.warn('the last flush failed; a start replays more of the log', {
           partition: this.partitionId,
@@ -582,6 +624,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       confStateAt: (lsn: Lsn) => this.#confHistory.at(lsn),
       propose: (command: Uint8Array) => {
         this.#throwIfNotTaking();
+        if (this.#transfer.isRefusing) throw notLeader(this.partitionId, this.leader);
         // Nobody would hear of it before the store goes on.
         if (this.#processor.heldUp !== undefined) throw this.#processor.heldUp;
         const answer = this.#request(() => this.#core.propose([command]));

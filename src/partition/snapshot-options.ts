@@ -22,7 +22,7 @@ export interface ArchivingOptions {
   readonly graceMs: number;
   readonly trimMarginEntries: number;
   readonly trimDelayMs: number;
-  /** How long a replica that fetches a snapshot keeps the log from being trimmed. */
+  /** How long a replica that fetches a snapshot keeps the log from being trimmed; longer when that was too short, see bootstrap-holds.ts. */
   readonly bootstrapHoldMs: number;
 }
 

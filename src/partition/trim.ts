@@ -59,6 +59,15 @@ export function decideTrim(facts: TrimFacts): TrimDecision {
   }
 }
 
+/** A replica that is sent to a snapshot now. */
+export interface BootstrapHold {
+  readonly replica: ReplicaId;
+  /** How long it has been fetching this one. */
+  readonly forMs: number;
+  /** How long it may keep the log from being trimmed for it. */
+  readonly holdMs: number;
+}
+
 export interface TrimProposalFacts {
   readonly archive: ArchiveState;
   /** Archived LSNs with the time since this leader saw them archived, ascending. */
@@ -69,9 +78,7 @@ export interface TrimProposalFacts {
   readonly delayMs: number;
   /** Voters whose nodes have not proved lately that they see the repository. */
   readonly unproven: readonly ReplicaId[];
-  /** Replicas that are sent to a snapshot now, and for how long. */
-  readonly bootstrapping: readonly { readonly replica: ReplicaId; readonly forMs: number }[];
-  readonly bootstrapHoldMs: number;
+  readonly bootstrapping: readonly BootstrapHold[];
 }
 
 export interface TrimProposal {
@@ -99,7 +106,7 @@ export function proposeTrim(facts: TrimProposalFacts): TrimProposal {
         "this leader's snapshot repository",
     );
   }
-  const fetching = facts.bootstrapping.filter(({ forMs }) => forMs < facts.bootstrapHoldMs);
+  const fetching = facts.bootstrapping.filter(({ forMs, holdMs }) => forMs < holdMs);
   if (fetching.length > 0) {
     return held(`replica ${fetching.map(({ replica }) => replica).join(', ')} is fetching a snapshot`);
   }

@@ -116,6 +116,12 @@ export class Leader {
     }
   }
 
+  /** See `RaftStatus`. */
+  get confChangePending(): boolean {
+    const { applied } = this.#state.log;
+    return this.#pendingConfLsn > applied || this.#termStart > applied;
+  }
+
   /** A joint configuration that asked for it is left as soon as it is applied and nothing else is pending. */
   shouldLeaveJoint(): boolean {
     return this.#state.tracker.conf.autoLeave && this.#state.log.applied >= this.#pendingConfLsn;

@@ -13,6 +13,8 @@ export const raftMutants = {
     'a new leader proposes a configuration change while an inherited one may be pending',
   'removed-leader-counts-itself': 'a leader that was removed goes on and adds itself to the quorum',
   'accept-stale-append': 'an append below the commit LSN is written, and the commit LSN follows it down',
+  'accept-append-below-snapshot':
+    'an append from before a snapshot counts as if the log still reached so far, and the commit LSN follows it down',
   'campaign-with-unapplied-conf-change': 'campaigns under a configuration that a committed entry already replaced',
   'ignore-durability-term': 'a durability report counts although the log was overwritten in a later term',
 } as const;

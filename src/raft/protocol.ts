@@ -261,23 +261,40 @@ export class Protocol {
   }
 
   #onAppend(message: AppendRequest): void {
-    const { log, outbox, term, storageFault, installBegun, mutant } = this.#state;
+    const state = this.#state;
+    const { log, outbox, term, storageFault, installBegun, mutant } = state;
     const { from, previousLsn, previousTerm, entries, commit } = message;
     // A disk that does not write must not make entries pile up in memory; the leader comes again.
     if (storageFault !== undefined && entries.length > 0) return;
     if (installBegun !== undefined) return;
     if (previousLsn < log.commit && mutant !== 'accept-stale-append') {
+      if (mutant === 'accept-append-below-snapshot' && previousLsn + 1 < log.firstLsn)
+        log.commitDownTo(asLsn(Math.min(commit, previousLsn + entries.length)));
       outbox.appendAccepted(from, term, log.commit);
       return;
     }
+    const commitBefore = log.commit;
     const matching = log.tryAppend(previousLsn, previousTerm, entries, commit);
     if (matching !== undefined) {
-      outbox.appendAccepted(from, term, matching);
+      if (log.commit === commitBefore || !this.#knowsThatItMatches(message)) {
+        state.answeredLsn = matching;
+        outbox.appendAccepted(from, term, matching);
+      }
       return;
     }
     const end = previousLsn < log.lastLsn ? previousLsn : log.lastLsn;
     const hint = log.lastAtOrBelowTerm(end, previousTerm);
     outbox.appendRejected(from, term, previousLsn, hint.lsn, hint.term);
+  }
+
+  /**
+   * Whether the answer to an append, which brought nothing but a commit LSN, would repeat the last one word for word. Such
+   * answers are a fifth of all messages of a group that is not busy. Should that last answer have been lost, the leader asks
+   * after its next heartbeat, with an append that no longer moves the commit LSN, and is answered.
+   */
+  #knowsThatItMatches({ entries, previousLsn }: AppendRequest): boolean {
+    const { answeredLsn, options } = this.#state;
+    return entries.length === 0 && previousLsn === answeredLsn && options.acknowledgeEachAppend !== true;
   }
 
   /** The leader has trimmed what this replica needs next. Its configuration need not contain this replica. */

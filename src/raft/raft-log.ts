@@ -147,6 +147,11 @@ export class RaftLog {
     this.#commit = lsn;
   }
 
+  /** A deliberate bug, see mutants.ts: nothing ever lowers the commit LSN. */
+  commitDownTo(lsn: Lsn): void {
+    if (lsn < this.#commit) this.#commit = lsn;
+  }
+
   appliedTo(lsn: Lsn): void {
     if (lsn <= this.#applied) return;
     assert(lsn <= this.#commit, () => `applied ${lsn} above commit ${this.#commit}`);

@@ -127,6 +127,7 @@ export class RaftCore {
       durableLsn: log.durable,
       confState: tracker.conf,
       transferee: role === 'leader' ? this.#protocol.leader.transferee : noReplica,
+      confChangePending: role === 'leader' && this.#protocol.leader.confChangePending,
       progress: role === 'leader' ? this.#progressStatus() : nothing,
     };
   }

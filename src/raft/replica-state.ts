@@ -39,6 +39,8 @@ export class ReplicaState {
   role: Role = 'follower';
   /** A vote for itself that waits to be durable or, of a pre-vote, for the next output. */
   selfVote: 'none' | 'pre-vote' | 'vote' = 'none';
+  /** Of this term's leader: up to here this replica has answered its appends. */
+  answeredLsn: Lsn = asLsn(0);
   storageFault: StorageFault | undefined;
   /** A bootstrap that the host was asked for and did not finish. */
   installing: LogStart | undefined;
@@ -131,6 +133,7 @@ export class ReplicaState {
     }
     this.leader = noReplica;
     this.selfVote = 'none';
+    this.answeredLsn = asLsn(0);
     this.electionElapsed = 0;
     this.electionTimeout = this.options.electionTicks + nextInteger(this.options.random, this.options.electionTicks);
     this.tracker.resetVotes();

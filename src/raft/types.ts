@@ -374,6 +374,11 @@ export interface RaftStatus {
   readonly durableLsn: Lsn;
   readonly confState: ConfState;
   readonly transferee: ReplicaId;
+  /**
+   * Of a leader: the configuration may be about to change, because a change may be in the log that is not applied yet, or it
+   * has not applied the first entry of its term, before which it cannot know.
+   */
+  readonly confChangePending: boolean;
   /** Empty unless this replica leads. */
   readonly progress: readonly ProgressStatus[];
 }
@@ -419,7 +424,7 @@ export interface RaftOptions {
   readonly disableConfChangeValidation?: boolean;
   /**
    * Default false; to replay transcripts of etcd-io/raft, which acknowledges each append of a leader on its own where
-   * one acknowledgement a sync says the same.
+   * one acknowledgement a sync says the same, and also those that bring only a commit LSN and whose answer says nothing new.
    */
   readonly acknowledgeEachAppend?: boolean;
   /** A deliberate bug, see mutants.ts. Only the simulator and tests set it. */

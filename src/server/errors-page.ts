@@ -9,7 +9,8 @@ Every failed call carries a \`google.rpc.Status\` in the trailer \`grpc-status-d
 
 - a \`google.rpc.ErrorInfo\`: \`domain\` is \`logboom\`, \`reason\` is one of the below, \`metadata\` holds the facts needed to act on
   it, such as the limit that was exceeded or the next expected number;
-- a \`google.rpc.RetryInfo\` where waiting helps.
+- a \`google.rpc.RetryInfo\` exactly where the same request may be sent again; its \`retry_delay\`, where it has one, is how long to
+  wait first.
 
 A refused append of an \`AppendSession\` carries the same in its \`AppendError\`. Reasons are never renamed and never change their
 meaning. "Retry" says whether the very same request can succeed when it is simply sent again. Calls that fail before the

@@ -234,6 +234,7 @@ class Node implements RunningNode {
 
   /** Resolves when the node belongs to a cluster and knows what it holds for it; leaders may still be to be elected. */
   async #openMember(directory: DataDirectory): Promise<NodeServices> {
+    const { host, port, advertisedAddresses } = this.#configuration;
     const member = new ClusterMember({
       environment: this.#environment,
       configuration: this.#configuration,
@@ -241,6 +242,7 @@ class Node implements RunningNode {
       security: this.#opened(this.#security),
       name: this.name,
       version,
+      advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, port)],
       onReplica: (replica) => this.#startRetention(replica),
       onFatal: (error) => this.#onFatal(error, 'the node cannot hold what the cluster gives to it: it ends at once'),
     });
@@ -306,13 +308,14 @@ class Node implements RunningNode {
     return services;
   }
 
-  #startRetention(replica: OwnStreamsReplica): void {
+  /** Answers what ends it. */
+  #startRetention(replica: OwnStreamsReplica): () => Promise<void> {
     const retention = new RetentionTask(this.#environment, replica, {
       checkIntervalMs: this.#configuration.retention.checkIntervalMs,
       limits: streamsLimitsOf(this.#configuration),
     });
     retention.run();
-    this.#stops.push(() => retention.stop());
+    return () => retention.stop();
   }
 
   async #listen(services: NodeServices): Promise<void> {
@@ -407,6 +410,8 @@ class Node implements RunningNode {
 
   *#observedReplicas(): Iterable<ObservedReplica> {
     for (const { status } of this.#manager?.replicas ?? []) {
+      // One that comes or goes is no reason to send clients elsewhere: its group does not count on it.
+      if (this.#member?.isSettled(status.partitionId) === false) continue;
       yield { ...observe(status), catchesUp: this.#member?.isBehind(status.partitionId) ?? false };
     }
   }

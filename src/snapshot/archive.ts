@@ -2,6 +2,8 @@ import type { Lsn, PartitionId } from '../base/ids.js';
 import type { ObjectOptions } from '../object-store/types.js';
 import { ArchivedObjects } from './archived-objects.js';
 import { collectGarbage, type CollectionMemory, type CollectionOptions, type CollectionReport } from './collector.js';
+import { confirmationOf, encodeConfirmation } from './confirmation.js';
+import { onObject } from './failures.js';
 import { FreshChunks } from './fresh-chunks.js';
 import type { SnapshotTools } from './options.js';
 import type { Manifest, ManifestEntry, WrittenSnapshot } from './types.js';
@@ -19,10 +21,14 @@ export class PartitionArchive extends ArchivedObjects {
     this.#fresh = new FreshChunks(tools);
   }
 
-  /** Those that a replica can start from which needs everything above `minLsn` from the log; newest first. */
+  /**
+   * Those that a replica can start from which needs everything above `minLsn` from the log: confirmed ones; newest first. To
+   * be read with {@link readConfirmed}.
+   */
   async candidates(minLsn: Lsn, options: ObjectOptions = {}): Promise<ManifestEntry[]> {
+    const confirmed = await this.confirmations(options);
     const entries = await this.manifests(options);
-    return entries.filter(({ lsn }) => lsn >= minLsn);
+    return entries.filter(({ lsn, name }) => lsn >= minLsn && confirmed.has(name));
   }
 
   /**
@@ -40,10 +46,24 @@ export class PartitionArchive extends ArchivedObjects {
    *
    * @throws LogboomError as {@link read} does, and SNAPSHOT_CORRUPT when a chunk is missing
    */
-  async confirm(name: string, options: ObjectOptions = {}): Promise<Manifest> {
+  async readBack(name: string, options: ObjectOptions = {}): Promise<Manifest> {
     const manifest = await this.read(name, options);
     await this.requireChunks(`${this.prefixes.manifests}${name}`, manifest.chunks, options);
     return manifest;
+  }
+
+  /**
+   * Tells everybody that a quorum has the state of this snapshot. To be called when that is known, and before anything
+   * relies on the snapshot; again at any time, for a repository may have lost it.
+   *
+   * @throws LogboomError SNAPSHOT_CORRUPT when there is one that says something else
+   */
+  async confirm(manifest: Manifest, name: string, options: ObjectOptions = {}): Promise<void> {
+    const { store } = this.tools;
+    const object = `${this.prefixes.confirmations}${name}`;
+    const bytes = encodeConfirmation(confirmationOf(manifest, name));
+    await onObject(store, object, () => store.putIfAbsent(object, [bytes], options));
+    await this.requireConfirmed(manifest, name, options);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { LogboomError } from '../base/errors.js';
 import type { PartitionId } from '../base/ids.js';
 import type { ObjectOptions } from '../object-store/types.js';
+import { confirmationBytesMax, confirmationOf, requireConfirmation } from './confirmation.js';
 import { corrupt, onObject } from './failures.js';
 import { listAll } from './listing.js';
 import { manifestBytesMax, parseManifest } from './manifest.js';
@@ -35,6 +36,34 @@ export class ArchivedObjects {
       if (entry !== undefined) entries.push(entry);
     }
     return entries;
+  }
+
+  /** Names of the manifests that have a confirmation, whatever it says, and whether or not they are still there. */
+  async confirmations(options: ObjectOptions = {}): Promise<Set<string>> {
+    const { confirmations: prefix } = this.prefixes;
+    const names = new Set<string>();
+    for await (const { name } of listAll(this.tools.store, prefix, options)) names.add(name.slice(prefix.length));
+    return names;
+  }
+
+  /**
+   * A snapshot that a quorum of its group has confirmed.
+   *
+   * @throws LogboomError SNAPSHOT_CORRUPT, SNAPSHOT_NOT_FOUND, SNAPSHOT_VERSION_UNSUPPORTED
+   */
+  async readConfirmed(name: string, options: ObjectOptions = {}): Promise<Manifest> {
+    const manifest = await this.read(name, options);
+    await this.requireConfirmed(manifest, name, options);
+    return manifest;
+  }
+
+  /** @throws LogboomError SNAPSHOT_CORRUPT, SNAPSHOT_NOT_FOUND, SNAPSHOT_VERSION_UNSUPPORTED */
+  async requireConfirmed(manifest: Manifest, name: string, options: ObjectOptions = {}): Promise<void> {
+    const { store } = this.tools;
+    const object = `${this.prefixes.confirmations}${name}`;
+    const limits = { ...options, bytesMax: confirmationBytesMax };
+    const bytes = await onObject(store, object, () => store.get(object, limits));
+    requireConfirmation(object, bytes, confirmationOf(manifest, name));
   }
 
   /** @throws LogboomError SNAPSHOT_CORRUPT, SNAPSHOT_NOT_FOUND, SNAPSHOT_VERSION_UNSUPPORTED */

@@ -82,12 +82,14 @@ export async function collectGarbage(
 
   // Chunks first: one that comes later is not seen, and one whose manifest comes in between is seen named.
   const chunks = await run.listChunks();
+  await run.listConfirmations();
   let beganMs = clock.monotonicMs();
   const old = superseded(await run.findManifests(chunks), options).map(({ name }) => name);
   const expired = new Set(observe(memory.manifests, new Set(old), beganMs));
   const deletedManifests = old.filter((name) => expired.has(name));
   // One at a time, so that whatever happens in between the older ones go first.
   for (const name of deletedManifests) await run.delete([`${archive.prefixes.manifests}${name}`]);
+  await run.deleteOrphans();
 
   // Again, after a time in which others may have written or deleted some.
   beganMs = clock.monotonicMs();
@@ -120,6 +122,8 @@ class CollectionRun {
   readonly #options: ObjectOptions;
   /** By name; undefined when it cannot be read. */
   readonly #read = new Map<string, Manifest | undefined>();
+  /** Names of manifests. */
+  #confirmed: ReadonlySet<string> = new Set();
 
   constructor(archive: ArchivedObjects, signal: AbortSignal | undefined) {
     this.#archive = archive;
@@ -143,9 +147,27 @@ class CollectionRun {
       if (!this.#read.has(entry.name) && !(await this.#readOne(entry.name))) continue;
       const manifest = this.#read.get(entry.name);
       const isWhole = manifest?.chunks.every(({ name, storedBytes }) => chunks.get(name) === storedBytes) === true;
-      found.push({ ...entry, state: isWhole ? 'whole' : 'damaged' });
+      const state = isWhole ? 'whole' : 'damaged';
+      found.push({ ...entry, state: this.#confirmed.has(entry.name) ? state : 'unconfirmed' });
     }
     return found;
+  }
+
+  async listConfirmations(): Promise<void> {
+    this.#confirmed = await this.#archive.confirmations(this.#options);
+  }
+
+  /**
+   * Confirmations of manifests that are gone. A manifest is there before its confirmation, and its name does not come back:
+   * whose confirmation was listed, and who is not listed after it, was deleted.
+   */
+  async deleteOrphans(): Promise<void> {
+    const there = new Set((await this.#archive.manifests(this.#options)).map(({ name }) => name));
+    const orphans = [...this.#confirmed].filter((name) => !there.has(name));
+    for (let at = 0; at < orphans.length; at += deletionObjects) {
+      const names = orphans.slice(at, at + deletionObjects);
+      await this.delete(names.map((name) => `${this.#archive.prefixes.confirmations}${name}`));
+    }
   }
 
   /** The chunks that a manifest names; undefined when it cannot be read. */

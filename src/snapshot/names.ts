@@ -23,13 +23,19 @@ const clusterIdPattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/;
 /** Prefixes of a partition's objects. */
 export interface PartitionPrefixes {
   readonly manifests: string;
+  /** Under the names of the manifests that they are of. */
+  readonly confirmations: string;
   readonly chunks: string;
 }
 
 export function partitionPrefixes(clusterId: string, partitionId: PartitionId): PartitionPrefixes {
   assert(clusterIdPattern.test(clusterId), () => `the cluster id '${clusterId}' cannot be part of an object's name`);
   const partition = `${clusterId}/${partitionId}`;
-  return { manifests: `${partition}/manifests/`, chunks: `${partition}/chunks/` };
+  return {
+    manifests: `${partition}/manifests/`,
+    confirmations: `${partition}/confirmations/`,
+    chunks: `${partition}/chunks/`,
+  };
 }
 
 export function manifestName(of: { lsn: Lsn; term: Term; replicaId: ReplicaId }, random: Random): string {

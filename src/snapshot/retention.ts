@@ -1,9 +1,12 @@
 /** What of a partition's snapshots is kept: pure. */
 import type { ManifestEntry } from './types.js';
 
-/** A manifest as it was found; `whole` when it could be read and all its chunks are there. */
+/**
+ * A manifest as it was found: `unconfirmed` when no quorum has said that it is right; else `whole` when it could be read and
+ * all its chunks are there.
+ */
 export interface FoundManifest extends ManifestEntry {
-  readonly state: 'whole' | 'damaged';
+  readonly state: 'whole' | 'damaged' | 'unconfirmed';
 }
 
 export interface RetentionRule {
@@ -15,7 +18,8 @@ export interface RetentionRule {
 
 /**
  * Manifests that nobody needs any more, oldest first: those older than the `keep`-th whole one. Damaged ones do not count, so
- * the newest whole one is always kept, and a damaged one goes when it is old.
+ * the newest whole one is always kept, and a damaged one goes when it is old. Unconfirmed ones are of use to nobody, and count
+ * as old at once; one that is about to be confirmed is so long before the grace period ends.
  *
  * @param manifests newest first
  */
@@ -23,7 +27,8 @@ export function superseded(manifests: readonly FoundManifest[], { keep, isPinned
   let whole = 0;
   const old: ManifestEntry[] = [];
   for (const manifest of manifests) {
-    if (whole >= Math.max(1, keep) && isPinned?.(manifest) !== true) old.push(manifest);
+    const isOld = manifest.state === 'unconfirmed' || whole >= Math.max(1, keep);
+    if (isOld && isPinned?.(manifest) !== true) old.push(manifest);
     if (manifest.state === 'whole') whole += 1;
   }
   return old.toReversed();

@@ -87,7 +87,7 @@ function isAnyDue(candidates: readonly FlushCandidate[], options: FlushScheduler
   let dirtyBytes = 0;
   for (const candidate of candidates) {
     dirtyBytes += candidate.dirtyBytes;
-    if (candidate.dirtyBytes === 0) continue;
+    if (candidate.dirtyBytes === 0 || candidate.flushingBytes !== undefined || candidate.resting) continue;
     if (candidate.demand !== undefined || candidate.dirtyBytes >= options.storeBytes) return true;
     if (nowMs - since(candidate) >= options.ageMs) return true;
   }

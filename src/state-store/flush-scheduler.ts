@@ -20,8 +20,10 @@ export interface FlushTarget {
 
 /** Applies of all partitions call `awaitRoom`; looking at all stores each time would cost them more than it tells. */
 const lookIntervalMs = 10;
-/** How often to look when nobody applies: for age, and for flushes that others start. */
-const idleIntervalMs = 250;
+/** How often to look when nobody applies, while something is due or under way: also flushes that others start make room. */
+const busyIntervalMs = 250;
+/** How often to look for age alone: a store is flushed a tenth of its age late at most. */
+const idleIntervalMsMax = 1000;
 /** After a failed flush, its store is left alone for so long. */
 const restMs = 1000;
 
@@ -30,6 +32,8 @@ interface Entry {
   flushing: Promise<void> | undefined;
   demand: number | undefined;
   restsUntilMs: number;
+  /** As of the last look; written anew in place, because looks are as frequent as applies. */
+  readonly candidate: { -readonly [Field in keyof FlushCandidate]: FlushCandidate[Field] };
 }
 
 /**
@@ -42,6 +46,8 @@ export class FlushScheduler {
   readonly #metrics: FlushSchedulerMetrics;
   readonly #options: FlushSchedulerOptions;
   readonly #entries = new Map<PartitionId, Entry>();
+  /** Those of the entries. */
+  #candidates: FlushCandidate[] = [];
   #demands = 0;
   #timer: Timer | undefined;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
@@ -67,11 +73,21 @@ export class FlushScheduler {
 
   add(id: PartitionId, target: FlushTarget): void {
     assert(!this.#entries.has(id), () => `partition ${id} was added already`);
-    this.#entries.set(id, { target, flushing: undefined, demand: undefined, restsUntilMs: 0 });
+    const candidate = {
+      id,
+      dirtyBytes: 0,
+      dirtySinceMs: undefined,
+      flushingBytes: undefined,
+      demand: undefined,
+      resting: false,
+    };
+    this.#entries.set(id, { target, flushing: undefined, demand: undefined, restsUntilMs: 0, candidate });
+    this.#candidates.push(candidate);
   }
 
   remove(id: PartitionId): void {
     this.#entries.delete(id);
+    this.#candidates = this.#candidates.filter((candidate) => candidate.id !== id);
     this.#look();
   }
 
@@ -79,7 +95,18 @@ export class FlushScheduler {
   run(): void {
     if (this.#stopped) return;
     this.#look();
-    this.#timer = this.#clock.setTimer(idleIntervalMs, () => this.run());
+    this.#timer = this.#clock.setTimer(this.#intervalMs, () => this.run());
+  }
+
+  get #intervalMs(): number {
+    const isBusy =
+      !this.#hasRoom() ||
+      this.#dirtyBytes > this.#options.budgetBytes ||
+      this.#candidates.some(
+        ({ flushingBytes, demand, resting }) => flushingBytes !== undefined || demand !== undefined || resting,
+      );
+    if (isBusy) return busyIntervalMs;
+    return Math.min(idleIntervalMsMax, Math.max(busyIntervalMs, this.#options.ageMs / 10));
   }
 
   /** Asks for a flush of a store, before those that are due for other reasons. */
@@ -117,18 +144,13 @@ export class FlushScheduler {
   #look(): void {
     const nowMs = this.#clock.monotonicMs();
     this.#lookedAtMs = nowMs;
-    const candidates: FlushCandidate[] = [];
     let dirtyBytes = 0;
-    for (const [id, entry] of this.#entries) {
-      const candidate = candidateOf(id, entry, nowMs);
-      candidates.push(candidate);
-      dirtyBytes += candidate.dirtyBytes;
-    }
+    for (const entry of this.#entries.values()) dirtyBytes += updateCandidate(entry, nowMs);
     this.#dirtyBytes = dirtyBytes;
     this.#metrics.dirtyBytes.set(this.#dirtyBytes);
     if (this.#hasRoom()) this.#wakeWaiters();
     if (this.#stopped) return;
-    for (const { id, reason } of chooseFlushes(candidates, this.#options, nowMs)) {
+    for (const { id, reason } of chooseFlushes(this.#candidates, this.#options, nowMs)) {
       const entry = this.#entries.get(id);
       if (entry === undefined) continue;
       entry.demand = undefined;
@@ -156,17 +178,16 @@ export class FlushScheduler {
   }
 }
 
-function candidateOf(id: PartitionId, entry: Entry, nowMs: number): FlushCandidate {
+/** Answers the unflushed bytes. */
+function updateCandidate(entry: Entry, nowMs: number): number {
+  const { candidate } = entry;
   const { dirtyBytes, dirtySinceMs, flushingBytes } = entry.target.stats();
-  const flushing = entry.flushing !== undefined || flushingBytes > 0;
   // Asked for, and clean: what was to be flushed is.
   if (dirtyBytes === 0) entry.demand = undefined;
-  return {
-    id,
-    dirtyBytes,
-    dirtySinceMs,
-    flushingBytes: flushing ? flushingBytes : undefined,
-    demand: entry.demand,
-    resting: nowMs < entry.restsUntilMs,
-  };
+  candidate.dirtyBytes = dirtyBytes;
+  candidate.dirtySinceMs = dirtySinceMs;
+  candidate.flushingBytes = entry.flushing !== undefined || flushingBytes > 0 ? flushingBytes : undefined;
+  candidate.demand = entry.demand;
+  candidate.resting = nowMs < entry.restsUntilMs;
+  return dirtyBytes;
 }

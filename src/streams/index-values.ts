@@ -1,9 +1,13 @@
 /** Values of the index database; the keys are in keys.ts, the drawings in docs/formats/streams.md. */
 import { encodeUtf8 } from '../base/bytes.js';
 import { LayoutReader, LayoutWriter, textBytes } from '../base/fixed-layout.js';
+import { asSeq } from '../base/ids.js';
+import type { StreamFork } from './fork.js';
 import type { StreamConfig } from './types.js';
 
 const version = 1;
+/** Of a stream that was restored. */
+const forkedVersion = 2;
 const withProducer = 1;
 
 /** What the batch index says of a stored batch. */
@@ -133,12 +137,16 @@ export interface StreamValue {
   readonly bytesThrough: number;
   readonly lastAppendMs: number;
   readonly producerCount: number;
+  readonly forks: readonly StreamFork[];
 }
 
 export function encodeStreamValue(value: StreamValue): Uint8Array {
+  const { forks } = value;
   const name = encodeUtf8(value.name);
   const token = encodeUtf8(value.fencingToken);
-  return new LayoutWriter(version, 77 + textBytes(name) + textBytes(token))
+  const isForked = forks.length > 0;
+  const length = 77 + textBytes(name) + textBytes(token) + (isForked ? 1 + 16 * forks.length : 0);
+  const writer = new LayoutWriter(isForked ? forkedVersion : version, length)
     .uint64(value.epoch)
     .uint64(value.createdMs)
     .uint64(value.config.retentionAgeMs)
@@ -150,12 +158,15 @@ export function encodeStreamValue(value: StreamValue): Uint8Array {
     .uint64(value.lastAppendMs)
     .uint32(value.producerCount)
     .text(name)
-    .text(token)
-    .finish();
+    .text(token);
+  if (isForked) writer.uint8(forks.length);
+  for (const { epoch, seq } of forks) writer.uint64(epoch).uint64(seq);
+  return writer.finish();
 }
 
 export function decodeStreamValue(bytes: Uint8Array): StreamValue {
-  const reader = new LayoutReader('stream', bytes, version);
+  const isForked = bytes[0] === forkedVersion;
+  const reader = new LayoutReader('stream', bytes, isForked ? forkedVersion : version);
   const value = {
     epoch: reader.uint64(),
     createdMs: reader.uint64(),
@@ -169,8 +180,10 @@ export function decodeStreamValue(bytes: Uint8Array): StreamValue {
     name: reader.text(),
     fencingToken: reader.text(),
   };
+  const forkCount = isForked ? reader.uint8() : 0;
+  const forks = Array.from({ length: forkCount }, () => ({ epoch: reader.uint64(), seq: asSeq(reader.uint64()) }));
   reader.end();
-  return value;
+  return { ...value, forks };
 }
 
 /** One number: the entry time, the LSN of a deletion, or the seq below which all is cleared. */

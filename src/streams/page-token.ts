@@ -8,7 +8,8 @@
  *     24  | bound u64
  *     32  | CRC-32 of bytes 0 to 31, u32            | 36
  *
- * The stream is told by its name and epoch, which survive a move to another partition. The checksum guards against
+ * The stream is told by its name and epoch, which survive a move to another partition. A token of an epoch before a restore is
+ * good up to the fork, and not beyond it: what comes next there are other records than those that it stood before. The checksum guards against
  * truncation and accident, not against forgery: a forged token only reads what its maker may read anyway.
  */
 import { LogboomError } from '../base/errors.js';
@@ -16,6 +17,8 @@ import { asSeq } from '../base/ids.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { encodeUtf8, readUint32, readUint64, writeUint32, writeUint64 } from '../base/bytes.js';
+import { forkSeqOf } from './fork.js';
+import { otherEpoch } from './stream-table.js';
 import type { Direction, ReadPosition, StreamView } from './types.js';
 
 const version = 1;
@@ -47,7 +50,7 @@ export function encodePageToken(stream: TokenStream, position: ReadPosition, crc
  */
 export function decodePageToken(
   token: string,
-  stream: Pick<StreamView, 'name' | 'epoch' | 'firstSeq' | 'nextSeq'>,
+  stream: Pick<StreamView, 'name' | 'epoch' | 'firstSeq' | 'nextSeq' | 'forks'>,
   direction: Direction,
   crc32: Crc32,
 ): ReadPosition {
@@ -65,7 +68,10 @@ export function decodePageToken(
   const seq = readUint64(bytes, 16);
   const boundSeq = readUint64(bytes, 24);
   const epoch = readUint64(bytes, 8);
-  if (epoch !== stream.epoch) throw otherEpoch(stream, epoch);
+  const seqMax = epoch === stream.epoch ? Number.MAX_SAFE_INTEGER : forkSeqOf(stream, epoch);
+  if (seqMax === undefined || seq > seqMax) {
+    throw otherEpoch(stream, `and the page token is of epoch ${epoch} and stands at seq ${seq}`, epoch);
+  }
   const made = directionOf(bytes[1]);
   if (made === undefined || !Number.isSafeInteger(seq) || !Number.isSafeInteger(boundSeq))
     throw invalid('its content is impossible');
@@ -105,14 +111,6 @@ export function beyondEnd(seq: number, stream: StreamView): LogboomError {
     'SEQ_BEYOND_END',
     `Stream ${JSON.stringify(stream.name)} ends before seq ${stream.nextSeq}; seq ${seq} is beyond it.`,
     { facts: { seq, first_seq: stream.firstSeq, next_seq: stream.nextSeq, stream_epoch: stream.epoch } },
-  );
-}
-
-function otherEpoch(stream: Pick<StreamView, 'name' | 'epoch' | 'firstSeq' | 'nextSeq'>, epoch: number): LogboomError {
-  return new LogboomError(
-    'STREAM_EPOCH_MISMATCH',
-    `The page token belongs to epoch ${epoch} of stream ${JSON.stringify(stream.name)}, which has epoch ${stream.epoch} now.`,
-    { facts: { stream_epoch: stream.epoch, first_seq: stream.firstSeq, next_seq: stream.nextSeq } },
   );
 }
 

@@ -5,6 +5,7 @@
 import { LogboomError } from '../base/errors.js';
 import { asSeq } from '../base/ids.js';
 import type { StateTransaction } from '../base/state-machine.js';
+import { forkSeqOf } from './fork.js';
 import { encodeStreamValue } from './index-values.js';
 import type { StreamValue } from './index-values.js';
 import { streamKey } from './keys.js';
@@ -135,6 +136,7 @@ export function viewOf(state: StreamState): StreamView {
     id: state.id,
     name: state.name,
     epoch: state.epoch,
+    forks: state.forks,
     config: state.config,
     fencingToken: state.fencingToken,
     firstSeq: asSeq(state.firstSeq),
@@ -164,9 +166,30 @@ export function requireStream(streams: StreamLookup, name: string): StreamView {
 /** @throws LogboomError STREAM_EPOCH_MISMATCH */
 export function requireEpoch(stream: StreamView, expectedEpoch: number | undefined): void {
   if (expectedEpoch === undefined || expectedEpoch === stream.epoch) return;
-  throw new LogboomError(
+  throw otherEpoch(stream, `expected was ${expectedEpoch}`, expectedEpoch);
+}
+
+/** The caller has seen another stream of this name, or this one before it was restored. */
+export function otherEpoch(
+  stream: Pick<StreamView, 'name' | 'epoch' | 'firstSeq' | 'nextSeq' | 'forks'>,
+  problem: string,
+  epoch: number,
+): LogboomError {
+  const forkSeq = forkSeqOf(stream, epoch);
+  const restored =
+    forkSeq === undefined
+      ? ''
+      : ` It was restored from a snapshot: of epoch ${epoch}, the records below seq ${forkSeq} are there, and what came after them was lost.`;
+  return new LogboomError(
     'STREAM_EPOCH_MISMATCH',
-    `Stream ${JSON.stringify(stream.name)} has epoch ${stream.epoch}, expected was ${expectedEpoch}.`,
-    { facts: { stream_epoch: stream.epoch, first_seq: stream.firstSeq, next_seq: stream.nextSeq } },
+    `Stream ${JSON.stringify(stream.name)} has epoch ${stream.epoch}, ${problem}.${restored}`,
+    {
+      facts: {
+        stream_epoch: stream.epoch,
+        first_seq: stream.firstSeq,
+        next_seq: stream.nextSeq,
+        ...(forkSeq === undefined ? {} : { fork_seq: forkSeq }),
+      },
+    },
   );
 }

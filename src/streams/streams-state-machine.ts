@@ -1,7 +1,7 @@
 /** The state machine of a partition of streams. */
 import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
-import type { Lsn } from '../base/ids.js';
+import { asSeq, type Lsn } from '../base/ids.js';
 import type { LogicalView, StateMachine, StateReader, StateScan, StateTransaction } from '../base/state-machine.js';
 import { ClearingWork } from './clearing-work.js';
 import { applyAppend } from './commands/append.js';
@@ -13,6 +13,7 @@ import { applyDeleteStream } from './commands/delete-stream.js';
 import { applyDropProducers } from './commands/drop-producers.js';
 import { applySetFirstSeq } from './commands/set-first-seq.js';
 import { applyUpdateStream } from './commands/update-stream.js';
+import { forkedEpoch, forksKept } from './fork.js';
 import { encodeNumberValue } from './index-values.js';
 import { entryTimeKey } from './keys.js';
 import { loadStreams } from './load.js';
@@ -73,6 +74,23 @@ export class StreamsStateMachine implements StateMachine<StreamsResult> {
     this.#appliedLsn = lsn;
     this.#keepTime(result, context);
     return result;
+  }
+
+  /**
+   * Begins new epochs for streams that a restore brings back as they were at a snapshot. Not a command: it happens before the
+   * first entry of the new log, of which it takes the place of one, with equal effects on every replica.
+   */
+  fork(lsn: Lsn, streamIds: readonly number[], salt: number, transaction: StateTransaction): void {
+    assert(lsn > this.#appliedLsn, () => `a fork at ${lsn} after ${this.#appliedLsn} was applied`);
+    for (const id of streamIds) {
+      const stream = this.#streams.applyingById(id);
+      assert(stream !== undefined, () => `no stream ${id} to be forked`);
+      const ended = { epoch: stream.epoch, seq: asSeq(stream.nextSeq) };
+      stream.forks = [...stream.forks, ended].slice(-forksKept);
+      stream.epoch = forkedEpoch(stream.epoch, salt);
+      this.#streams.store(stream, transaction);
+    }
+    this.#appliedLsn = lsn;
   }
 
   publish(): Iterable<number> {

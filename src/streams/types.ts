@@ -2,6 +2,7 @@
 import type { Reason, ErrorFacts } from '../base/errors.js';
 import type { Lsn, Seq } from '../base/ids.js';
 import type { Codec } from '../base/ports/compressor.js';
+import type { StreamFork } from './fork.js';
 
 export interface StreamConfig {
   /** Records older than this, by append time, are deleted; 0 keeps them. */
@@ -15,8 +16,13 @@ export interface StreamView {
   /** LSN of the entry that created it: unique in its partition for all time. The topic of `publish` and `watch`. */
   readonly id: number;
   readonly name: string;
-  /** Drawn at random by the leader that created it; another one after deletion and creation under the same name. */
+  /**
+   * Drawn at random by the leader that created it; another one after deletion and creation under the same name, and after
+   * a restore.
+   */
   readonly epoch: number;
+  /** Restores, oldest first. */
+  readonly forks: readonly StreamFork[];
   readonly config: StreamConfig;
   /** Empty when none is set. */
   readonly fencingToken: string;

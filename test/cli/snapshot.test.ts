@@ -125,7 +125,8 @@ describe('trim', () => {
       0,
       'partition 2: the log could begin at LSN 1,201; archived LSN 1,500; mode archived\n' +
         '  held: replica 3 is fetching a snapshot\n' +
-        '    Wait for it: it needs the log from its snapshot on. Trimming goes on after trim.bootstrapHoldMs at the latest.\n',
+        '    Wait for it: it needs the log from its snapshot on. Trimming goes on after trim.bootstrapHoldMs, or after twice ' +
+        'that for each import that came too late.\n',
     ]);
     expect(jsonLines((await run(['trim', '2', '--output', 'json'])).text)).toMatchObject([
       { partition: 2, dry_run: false, trim_point: 1200, archived_lsn: 1500, held: [{ kind: 'BOOTSTRAP' }] },

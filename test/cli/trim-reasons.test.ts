@@ -24,7 +24,6 @@ const proposal: TrimProposalFacts = {
   delayMs: 0,
   unproven: [],
   bootstrapping: [],
-  bootstrapHoldMs: 60_000,
 };
 const decided = (over: Partial<TrimFacts>): string => decideTrim({ ...facts, ...over }).heldBecause;
 const proposed = (over: Partial<TrimProposalFacts>): string => proposeTrim({ ...proposal, ...over }).heldBecause;
@@ -41,7 +40,7 @@ describe('what a server says holds trimming is understood', () => {
     ['MARGIN', proposed({ marginEntries: 1000 })],
     ['REPOSITORY_NOT_PROVED', proposed({ unproven: [one] })],
     ['REPOSITORY_NOT_PROVED', proposed({ unproven: [one, two] })],
-    ['BOOTSTRAP', proposed({ bootstrapping: [{ replica: one, forMs: 5 }] })],
+    ['BOOTSTRAP', proposed({ bootstrapping: [{ replica: one, forMs: 5, holdMs: 60_000 }] })],
     ['DELAY', proposed({ delayMs: 5000 })],
     ['SNAPSHOT_UNDER_WAY', 'a snapshot is under way'],
     ['SNAPSHOT_FAILED', 'the last snapshot failed: no space; and more'],

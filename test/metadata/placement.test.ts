@@ -38,15 +38,15 @@ function stateOf(
     retiredIncarnations: [],
     version: 1,
   }));
-  const partitions = placement.map((nodeIds, id): PartitionView => ({
-    id: asPartitionId(id),
-    replicas: nodeIds.map((nodeId, at) => ({
-      replicaId: asReplicaId(at + 1),
+  const partitions = placement.map((nodeIds, at): PartitionView => ({
+    id: asPartitionId(at + 1),
+    replicas: nodeIds.map((nodeId, number) => ({
+      replicaId: asReplicaId(number + 1),
       nodeId: asNodeId(nodeId),
       role: 'voter',
       state: 'settled',
     })),
-    initialVoters: nodeIds.map((_, at) => asReplicaId(at + 1)),
+    initialVoters: nodeIds.map((_, number) => asReplicaId(number + 1)),
     nextReplicaId: nodeIds.length + 1,
     lastRequestId: 0,
     version: 1,
@@ -369,7 +369,7 @@ describe('moves', () => {
       { zone: 5, state: 'active', life: 'alive' },
     ] as MadeNode[];
     let state = stateOf(nodes, [[1, 2, 3]], { 'moves-max': 0 });
-    const partition = state.partitions.get(asPartitionId(0))!;
+    const partition = state.partitions.get(asPartitionId(1))!;
     const replicas = [
       ...partition.replicas.slice(0, 2),
       { replicaId: asReplicaId(4), nodeId: asNodeId(4), role: 'voter', state: 'joining' } as const,
@@ -406,7 +406,7 @@ describe('leadership', () => {
     leaderTransfers(
       state,
       livenessOf(made),
-      new Map(leaders.map((nodeId, id) => [asPartitionId(id), asNodeId(nodeId)])),
+      new Map(leaders.map((nodeId, at) => [asPartitionId(at + 1), asNodeId(nodeId)])),
       limit,
     ).map(({ reason, partitionId, fromNodeId, toNodeId }) => `${reason} ${partitionId}: ${fromNodeId} to ${toNodeId}`);
 
@@ -420,8 +420,8 @@ describe('leadership', () => {
       {},
     );
     expect(transfersOf(state, nodes, [1, 2])).toEqual([]);
-    expect(transfersOf(state, nodes, [2, 2])).toEqual(['preferred 0: 2 to 1']);
-    expect(transfersOf(state, nodes, [3, 3], 1)).toEqual(['preferred 0: 3 to 1']);
+    expect(transfersOf(state, nodes, [2, 2])).toEqual(['preferred 1: 2 to 1']);
+    expect(transfersOf(state, nodes, [3, 3], 1)).toEqual(['preferred 1: 3 to 1']);
   });
 
   test('leaves a draining node first, for one that is alive', () => {
@@ -436,9 +436,9 @@ describe('leadership', () => {
       {},
     );
     expect(transfersOf(state, made, [3, 2, 2])).toEqual([
-      'leaving-node 1: 2 to 1',
       'leaving-node 2: 2 to 1',
-      'preferred 0: 3 to 1',
+      'leaving-node 3: 2 to 1',
+      'preferred 1: 3 to 1',
     ]);
   });
 
@@ -446,7 +446,7 @@ describe('leadership', () => {
     const state = stateOf(nodes, [[1, 2, 3]], {});
     const liveness = livenessOf(nodes);
     const back = new Map(liveness.nodes).set(asNodeId(1), { lastSeenMs: nowMs, upSinceMs: nowMs - 1_000 });
-    const leaders = new Map([[asPartitionId(0), asNodeId(2)]]);
+    const leaders = new Map([[asPartitionId(1), asNodeId(2)]]);
     expect(leaderTransfers(state, { nowMs, nodes: back }, leaders, 9)).toEqual([]);
   });
 });

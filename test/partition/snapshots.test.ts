@@ -161,6 +161,24 @@ describe('a snapshot of a group of three', () => {
     });
   });
 
+  it('is confirmed again where the repository has lost what says so, and taken anew where that is damaged', async () => {
+    const objects = sharedObjects();
+    const over = { automatic: true, logBytes: 1 << 30, ageMs: 1 << 30, collectEveryMs: 2000 };
+    await three(12, archived(objects, over), async (group, leader) => {
+      await appendMany(group, 10);
+      const first = await leader.replica.snapshot();
+      await trimmedTo(group, first.archivedLsn);
+      const name = [...objects.objects.keys()].find((each) => each.endsWith(`/confirmations/${first.manifest}`))!;
+      const sound = objects.objects.get(name)!;
+      objects.objects.delete(name);
+      await group.until(() => objects.objects.has(name), 30_000);
+      expect(objects.objects.get(name)!.bytes).toEqual(sound.bytes);
+      expect(leader.replica.status.archivedLsn).toBe(first.archivedLsn);
+      objects.objects.set(name, { ...sound, bytes: sound.bytes.subarray(0, 20) });
+      await group.until(() => (leader.replica.status.archivedLsn ?? 0) > first.archivedLsn, 30_000);
+    });
+  });
+
   it('is what a restarted group knows of, and goes on trimming by', () =>
     three(10, archived(sharedObjects()), async (group, leader) => {
       await appendMany(group, 10);
@@ -238,13 +256,16 @@ describe('a replica that needs what was trimmed', () => {
         return () => void objects.objects.set(name, sound);
       };
       const first = leader.replica.status.archivedManifest;
-      // A newer one that the group has not trimmed to yet.
+      // A newer one, of a leader that was lost when it had confirmed it, and before the group knew.
       group.travel = (message) => (message.type === 'host' ? undefined : 1);
       await appendMany(group, 30, 300);
       await expect(leader.replica.snapshot()).rejects.toMatchObject({ reason: 'SNAPSHOT_NOT_CONFIRMED' });
       group.travel = () => 1;
       const second = [...objects.objects.keys()].find((name) => name.includes('/manifests/') && !name.endsWith(first))!;
-      damage(second.slice(second.lastIndexOf('/') + 1));
+      const name = second.slice(second.lastIndexOf('/') + 1);
+      const archive = leader.repository!.archive(leader.replica.partitionId);
+      await archive.confirm(await archive.read(name), name);
+      damage(name);
       const heal = damage(first);
       await away.start();
       await changeMembers(group, [['add-learner', 4]]);
@@ -253,6 +274,30 @@ describe('a replica that needs what was trimmed', () => {
       heal();
       await expectEqualReplicas(group);
       expect(away.complaints.some((complaint) => complaint.includes('an older one is looked for'))).toBe(true);
+    });
+  });
+
+  it('takes no snapshot that no quorum has confirmed: a leader that has diverged may have written it', () => {
+    const objects = sharedObjects();
+    return newcomer(24, objects, async (group, { leader, away, archivedLsn }) => {
+      leader.replica.machine.onApply = () => (leader.replica.machine.fillerEntries = 1);
+      await appendMany(group, 1);
+      leader.replica.machine.onApply = () => {};
+      leader.replica.machine.fillerEntries = 0;
+      await expect(leader.replica.snapshot()).rejects.toMatchObject({ reason: 'STATE_DIVERGED' });
+      const [newest] = await leader.repository!.archive(leader.replica.partitionId).manifests();
+      expect(newest!.lsn).toBeGreaterThan(archivedLsn);
+      await leader.stop();
+      await away.start();
+      await changeMembers(group, [['add-learner', 4]]);
+      await group.until(() => away.replica.status.trimPoint > 0);
+      expect(away.replica.status.trimPoint).toBe(archivedLsn);
+      await appendMany(group, 3);
+      const sound = [2, 3, 4].map((id) => group.node(id)).filter((node) => node !== leader);
+      const last = (await group.leader()).replica.status.appliedLsn;
+      await group.until(() => sound.every(({ replica }) => replica.status.appliedLsn >= last));
+      const [hash, ...others] = sound.map(({ replica }) => replica.status.stateHash);
+      for (const other of others) expect(other).toEqual(hash);
     });
   });
 

@@ -95,7 +95,6 @@ describe('proposeTrim', () => {
     delayMs: 0,
     unproven: [],
     bootstrapping: [],
-    bootstrapHoldMs: 10_000,
     ...over,
   });
 
@@ -109,11 +108,11 @@ describe('proposeTrim', () => {
     ['needs the proof of every voter', { unproven: [asReplicaId(2), asReplicaId(3)] }, 10, 'replicas 2, 3'],
     [
       'waits for a bootstrap',
-      { bootstrapping: [{ replica: asReplicaId(3), forMs: 9000 }] },
+      { bootstrapping: [{ replica: asReplicaId(3), forMs: 9000, holdMs: 10_000 }] },
       10,
       'replica 3 is fetching',
     ],
-    ['but not for ever', { bootstrapping: [{ replica: asReplicaId(3), forMs: 10_000 }] }, 100, ''],
+    ['but not for ever', { bootstrapping: [{ replica: asReplicaId(3), forMs: 10_000, holdMs: 10_000 }] }, 100, ''],
     ['never beyond what is archived', { archive: archive(50, 10) }, 50, ''],
   ])('%s', (_name, over, trimPoint, heldBecause) => {
     const decision = proposeTrim(proposal(over));

@@ -54,6 +54,34 @@ describe('durability', () => {
     expect(leader.core.commit).toBe(2);
   });
 
+  it('an append that brings only a commit LSN is not answered again, unless the answer before it was lost', () => {
+    const [leader, second, third] = ledGroup();
+    leader.core.propose([bytes(4)]);
+    const appends = leader.settle();
+    for (const append of appends) [second, third].find(({ core }) => core.id === append.to)?.core.step(append);
+    for (const answer of second.settle()) leader.core.step(answer);
+    // The answer of the third is lost; both learn the commit LSN that the second's brought about.
+    third.settle();
+    const commits = leader.settle();
+    expect(commits).toMatchObject([
+      { type: 'append', to: 2, entries: [], commit: 2 },
+      { type: 'append', to: 3, entries: [], commit: 2 },
+    ]);
+    second.core.step(commits[0]!);
+    third.core.step(commits[1]!);
+    expect([second.core.commit, third.core.commit]).toEqual([2, 2]);
+    expect([...second.settle(), ...third.settle()]).toEqual([]);
+    // Repeated, it moves nothing any more, and is answered.
+    second.core.step(commits[0]!);
+    expect(second.settle()).toMatchObject([{ type: 'append-response', lsn: 2, rejected: false }]);
+    // The next heartbeat finds out what the leader does not know of the third.
+    const matchOfThird = (): number => leader.core.status().progress.find(({ replica }) => replica === 3)?.match ?? 0;
+    expect(matchOfThird()).toBe(1);
+    leader.core.tick();
+    settleAll([leader, second, third]);
+    expect(matchOfThird()).toBe(2);
+  });
+
   it('holds a vote back until it is synced, and promises of one output until the last sync they rest on', () => {
     const host = new Host(2, [1, 2, 3]);
     const request: Message = {

@@ -310,6 +310,8 @@ export class Soup {
         this.#drain(replica);
         for (const persist of replica.pending.splice(0)) this.#write(replica, persist);
         this.#report(replica);
+        // What that commits is judged by the configuration of this moment, not by one that is applied next.
+        this.#drain(replica);
         this.#apply(replica);
         this.#install(replica);
       }
@@ -481,6 +483,8 @@ export class Soup {
       if (entry.kind !== EntryKind.normal) {
         confState = replica.core.applyConfChange(decodeConfChange(entry.data));
         this.#confChanges += 1;
+        // What a smaller quorum has in common is committed at once: not to be judged by a configuration that comes later.
+        this.#checkCommit(replica);
       }
       replica.applied = { lsn: entry.lsn, term: entry.term, confState };
     }

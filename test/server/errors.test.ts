@@ -31,6 +31,7 @@ describe('every reason, as a status and as the answer of a session', () => {
       code: status,
       message: error.message,
       errorInfo: { reason, domain: 'logboom', metadata: { limit: 'limits.recordBytes', used: '12' } },
+      hasRetryInfo: true,
       retryDelayMs: 1251,
     });
 
@@ -52,10 +53,14 @@ describe('every reason, as a status and as the answer of a session', () => {
   });
 });
 
-test('without a hint there is no RetryInfo', () => {
-  const { retryDelayMs } = decodeStatusDetails(encodeStatus(new LogboomError('STREAM_NOT_FOUND', 'none')));
-  expect(retryDelayMs).toBeUndefined();
-});
+test.each(reasons)(
+  '%s has a RetryInfo exactly if it is retryable, without a delay where there is no hint',
+  (reason) => {
+    const error = new LogboomError(reason, 'none');
+    const { hasRetryInfo, retryDelayMs } = decodeStatusDetails(encodeStatus(error));
+    expect([hasRetryInfo, retryDelayMs]).toEqual([error.retryable, undefined]);
+  },
+);
 
 test('text is cut to what trailers can carry, and lone surrogates do not break the header', () => {
   const facts = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`fact${index}`, 'x'.repeat(10_000)]));

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { LogboomError } from '../../src/base/errors.js';
 import { asNodeId, asPartitionId, asReplicaId } from '../../src/base/ids.js';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
-import { successors } from '../../src/server/cluster/hand-over.js';
 import { initialCommand } from '../../src/server/cluster/cluster-start.js';
 import { Leaders } from '../../src/server/forwarding/leaders.js';
 import { streamNameOf } from '../../src/server/forwarding/stream-name.js';
@@ -17,10 +16,12 @@ const { clock } = nodeEnvironmentParts;
 class View implements ClusterView {
   readonly nodeId = asNodeId(1);
   leader = 0;
+  isBecomingLeader = false;
   readonly watchers = new Set<() => void>();
 
   replicaOf = (): ReturnType<ClusterView['replicaOf']> => ({
-    isLeader: this.leader === 1,
+    isLeader: this.leader === 1 && !this.isBecomingLeader,
+    isBecomingLeader: this.isBecomingLeader,
     leader: asReplicaId(this.leader),
     watchLeadership: (onChange) => {
       this.watchers.add(onChange);
@@ -28,6 +29,8 @@ class View implements ClusterView {
     },
   });
   nodeOf: ClusterView['nodeOf'] = (_partition, replica) => (replica === 0 ? undefined : asNodeId(replica));
+  leaderOf: ClusterView['leaderOf'] = () => undefined;
+  watchLeaders: ClusterView['watchLeaders'] = () => () => {};
   addressOf: ClusterView['addressOf'] = (nodeId) => `n${nodeId}:7400`;
 
   elect(leader: number): void {
@@ -121,27 +124,26 @@ test("a replica's refusal is put in terms of nodes", () => {
   expect(leaders.explained(other)).toBe(other);
 });
 
-test('leadership goes to the voter that answers and lacks least', () => {
-  const progress = (replica: number, match: number, over = {}): object => ({
-    replica,
-    match,
-    learner: false,
-    recentActive: true,
-    state: 'replicate',
-    ...over,
-  });
-  const status = {
-    id: 1,
-    progress: [
-      progress(1, 9),
-      progress(2, 5),
-      progress(3, 8),
-      progress(4, 9, { learner: true }),
-      progress(5, 9, { recentActive: false }),
-      progress(6, 9, { state: 'probe' }),
-    ],
-  };
-  expect(successors(status as unknown as Parameters<typeof successors>[0])).toEqual([3, 2]);
+test('a request that was sent here waits until the replica that was elected serves', async () => {
+  const view = new View();
+  const leaders = new Leaders(view, clock);
+  const carriers = { local: async () => 'here', remote: async () => 'there' };
+  view.isBecomingLeader = true;
+  view.elect(1);
+  const answer = leaders.run(partition, forwarded, carriers);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  view.isBecomingLeader = false;
+  view.elect(1);
+  expect(await answer).toBe('here');
+  view.elect(2);
+  await expect(leaders.run(partition, forwarded, carriers)).rejects.toMatchObject({ reason: 'NOT_LEADER' });
+  // One that never comes to serve is not waited for for ever.
+  view.isBecomingLeader = true;
+  view.elect(1);
+  const startedMs = performance.now();
+  await expect(leaders.run(partition, forwarded, carriers)).rejects.toMatchObject({ reason: 'NOT_LEADER' });
+  expect(performance.now() - startedMs).toBeGreaterThan(900);
+  expect(view.watchers.size).toBe(0);
 });
 
 test('the stream of a request is read in place', () => {

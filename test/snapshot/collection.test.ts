@@ -6,7 +6,7 @@ import { parseManifest } from '../../src/snapshot/manifest.js';
 import { type FoundManifest, superseded, unreferenced, UselessSince } from '../../src/snapshot/retention.js';
 import { append, filled, graceMs, reasonOf, restored, TestRepository } from './support.js';
 
-const found = (...states: readonly ('whole' | 'damaged')[]): FoundManifest[] =>
+const found = (...states: readonly FoundManifest['state'][]): FoundManifest[] =>
   states.map((state, at) => ({ name: `m${at}`, lsn: asLsn(100 - at), term: asTerm(1), state }));
 const namesOf = (manifests: readonly { name: string }[]): string[] => manifests.map(({ name }) => name);
 
@@ -20,19 +20,22 @@ describe('retention', () => {
     const isPinned = ({ name }: { name: string }): boolean => name === 'm2';
     expect(namesOf(superseded(manifests, { keep: 1, isPinned }))).toEqual(['m4', 'm3', 'm1']);
     expect(superseded(found('damaged', 'damaged'), { keep: 1 })).toEqual([]);
+    const unconfirmed = found('unconfirmed', 'whole', 'unconfirmed', 'whole');
+    expect(namesOf(superseded(unconfirmed, { keep: 2 }))).toEqual(['m2', 'm0']);
   });
 
   test('the newest whole one is never let go', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.constantFrom('whole' as const, 'damaged' as const)),
+        fc.array(fc.constantFrom('whole' as const, 'damaged' as const, 'unconfirmed' as const)),
         fc.integer({ min: -1, max: 5 }),
         (states, keep) => {
           const manifests = found(...states);
           const old = new Set(namesOf(superseded(manifests, { keep })));
           const whole = manifests.filter(({ state }) => state === 'whole');
           for (const { name } of whole.slice(0, Math.max(1, keep))) expect(old.has(name)).toBe(false);
-          if (whole.length === 0) expect(old.size).toBe(0);
+          if (whole.length === 0)
+            expect(manifests.some(({ name, state }) => state === 'damaged' && old.has(name))).toBe(false);
         },
       ),
     );
@@ -104,7 +107,7 @@ describe('collection', () => {
     const needed = new Set(written.slice(2).flatMap(({ manifest }) => manifest.chunks.map(({ name }) => name)));
     expect(new Set(store.names('/chunks/').map((name) => name.split('/').at(-1)))).toEqual(needed);
     for (const { name } of written.slice(2)) {
-      const manifest = await archive.confirm(name);
+      const manifest = await archive.readBack(name);
       expect((await restored(archive, manifest)).store.appliedLsn).toBe(manifest.lsn);
     }
   });
@@ -167,7 +170,7 @@ describe('collection', () => {
     }
     expect(store.names('/chunks/')).toEqual(before);
     store.tamper(object, () => sound);
-    await archive.confirm(first.name);
+    await archive.readBack(first.name);
   });
 
   test('of a snapshot whose chunk is gone keeps an older, whole one', async () => {
@@ -181,7 +184,57 @@ describe('collection', () => {
     repository.store.objects.delete(`c1/3/chunks/${own.name}`);
     await repository.collectAll(archive, 1);
     expect(namesOf(await archive.manifests())).toEqual([second.name, first.name]);
-    await archive.confirm(first.name);
+    await archive.readBack(first.name);
+  });
+});
+
+describe('collection of what no quorum has confirmed', () => {
+  test('takes it after the grace period, however new, and it keeps no confirmed one from being kept', async () => {
+    const { log, stored } = await filled(10);
+    const repository = new TestRepository();
+    const archive = await repository.archive();
+    const first = await stored.write(archive);
+    await append(log, stored, 3);
+    const second = await stored.write(archive);
+    for (let more = 0; more < 3; more++) {
+      await append(log, stored, 1);
+      await stored.writeUnconfirmed(archive);
+    }
+    expect(namesOf(await archive.candidates(asLsn(0)))).toEqual([second.name, first.name]);
+    await repository.collectAll(archive, 2);
+    expect(namesOf(await archive.manifests())).toEqual([second.name, first.name]);
+    expect((await restored(archive, await archive.readConfirmed(first.name))).store.appliedLsn).toBe(
+      first.manifest.lsn,
+    );
+  });
+
+  test('leaves one alone that is confirmed before the grace period ends', async () => {
+    const { stored } = await filled(10);
+    const repository = new TestRepository();
+    const archive = await repository.archive();
+    const { name, manifest } = await stored.writeUnconfirmed(archive);
+    const memory = new CollectionMemory();
+    for (let run = 0; run < 8; run++) {
+      if (run === 2) await archive.confirm(manifest, name);
+      expect((await archive.collect(memory, { keep: 1, graceMs })).deletedManifests).toEqual([]);
+      repository.clock.aheadMs += graceMs / 2;
+    }
+  });
+
+  test('takes confirmations with their manifests, and those that were left behind', async () => {
+    const { log, stored } = await filled(10);
+    const repository = new TestRepository();
+    const archive = await repository.archive();
+    const { store } = repository;
+    await stored.write(archive);
+    const lost = await stored.write(archive);
+    store.objects.delete(`c1/3/manifests/${lost.name}`);
+    await append(log, stored, 3);
+    const last = await stored.write(archive);
+    expect(store.names('/confirmations/')).toHaveLength(3);
+    await repository.collectAll(archive, 1);
+    expect(store.names('/confirmations/')).toEqual([`c1/3/confirmations/${last.name}`]);
+    expect(store.names('/manifests/')).toEqual([`c1/3/manifests/${last.name}`]);
   });
 });
 
@@ -195,7 +248,7 @@ describe('two that write at the same time', () => {
     const written = await Promise.all(archives.map((archive) => stored.write(archive)));
     expect(written[0]!.name).not.toBe(written[1]!.name);
     for (const { name } of written) {
-      const copy = await restored(archives[0]!, await archives[1]!.confirm(name));
+      const copy = await restored(archives[0]!, await archives[1]!.readBack(name));
       expect(await copy.digest()).toBe(await stored.digest());
     }
   });
@@ -254,7 +307,7 @@ describe('two that write at the same time', () => {
             const reason = await reasonOf(
               (async () => {
                 const { name } = await stored.write(archive);
-                known.set(name, await archive.confirm(name));
+                known.set(name, await archive.readBack(name));
                 confirmed += 1;
               })(),
             );

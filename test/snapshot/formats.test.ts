@@ -7,6 +7,7 @@ import { isLogboomError } from '../../src/base/errors.js';
 import { asLsn, asNodeId, asPartitionId, asReplicaId, asTerm } from '../../src/base/ids.js';
 import { ChunkBuilder, decodeIndexChunk, decodeRecordsChunk } from '../../src/snapshot/chunk.js';
 import type { Manifest, ManifestChunk } from '../../src/snapshot/index.js';
+import { confirmationOf, encodeConfirmation, requireConfirmation } from '../../src/snapshot/confirmation.js';
 import { encodeManifest, manifestChecksum, parseManifest } from '../../src/snapshot/manifest.js';
 import { chunkName, hashOfChunkName, manifestName, parseManifestName } from '../../src/snapshot/names.js';
 import { encodeRepository, parseRepository } from '../../src/snapshot/repository.js';
@@ -352,5 +353,39 @@ describe('small files', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('a confirmation', () => {
+  const name = manifestName({ lsn: asLsn(4711), term: asTerm(5), replicaId: asReplicaId(2) }, seededRandom(1));
+  const confirmation = confirmationOf(manifest, name);
+  const sound = Buffer.from(golden('confirmation-v1.json'));
+
+  test('has not changed its format', () => {
+    expect(Buffer.from(encodeConfirmation(confirmation)).toString()).toBe(sound.toString());
+    requireConfirmation('c', sound, confirmation);
+  });
+
+  test('with any damage confirms nothing', () => {
+    fc.assert(
+      fc.property(damagedBytes(sound), (bytes) => {
+        fc.pre(Buffer.compare(bytes, sound) !== 0);
+        // White space says nothing.
+        fc.pre(bytes.toString() === '' || Buffer.from(bytes).toString().trim() !== sound.toString().trim());
+        expect(refusal(() => requireConfirmation('c', bytes, confirmation))).toMatch(/^SNAPSHOT_/);
+      }),
+    );
+  });
+
+  test('of another manifest confirms nothing', () => {
+    const others = [
+      { ...confirmation, manifest: name.replace('-2-', '-3-') },
+      { ...confirmation, manifestSha256: hash('e') },
+      { ...confirmation, clusterId: 'c2' },
+      { ...confirmation, partitionId: asPartitionId(4) },
+    ];
+    for (const other of others) {
+      expect(refusal(() => requireConfirmation('c', encodeConfirmation(other), confirmation))).toBe('SNAPSHOT_CORRUPT');
+    }
   });
 });

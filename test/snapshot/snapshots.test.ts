@@ -42,7 +42,7 @@ describe('a snapshot', () => {
           await run.step({ do: 'append', name: 'a', records: 2, producer: true });
           await stored.apply(run.partition.log);
           const { name, manifest } = await stored.write(archive);
-          expect(await archive.confirm(name)).toEqual(manifest);
+          expect(await archive.readBack(name)).toEqual(manifest);
           expect((await archive.manifests())[0]?.name).toBe(name);
 
           const copy = await restored(archive, manifest);

@@ -148,8 +148,17 @@ export class StoredPartition {
     };
   }
 
-  /** Takes a state snapshot and hands it to the archive. */
+  /** Takes a state snapshot, hands it to the archive, and confirms it. */
   async write(archive: PartitionArchive, options: Partial<WriteSnapshotParts> = {}): Promise<WrittenSnapshot> {
+    const written = await this.writeUnconfirmed(archive, options);
+    await archive.confirm(written.manifest, written.name, options);
+    return written;
+  }
+
+  async writeUnconfirmed(
+    archive: PartitionArchive,
+    options: Partial<WriteSnapshotParts> = {},
+  ): Promise<WrittenSnapshot> {
     const facts = this.facts();
     return withSnapshot(this, (state, view) => archive.write({ state, view, facts, ...options }));
   }

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { InvariantViolation } from '../../src/base/assert.js';
 import { isLogboomError } from '../../src/base/errors.js';
+import type { Seq } from '../../src/base/ids.js';
 import { decodeCommand } from '../../src/streams/commands/codec.js';
 import { encodeCommand } from '../../src/streams/index.js';
 import type { StreamsCommand } from '../../src/streams/index.js';
@@ -117,6 +118,14 @@ const stream: values.StreamValue = {
   bytesThrough: 6,
   lastAppendMs: 7,
   producerCount: 8,
+  forks: [],
+};
+const forked: values.StreamValue = {
+  ...stream,
+  forks: [
+    { epoch: large, seq: 3 as Seq },
+    { epoch: 5, seq: (2 ** 35) as Seq },
+  ],
 };
 const position = { direction: 'backward', seq: 2 ** 35, boundSeq: 3 } as ReadPosition;
 
@@ -143,6 +152,7 @@ const formats: Record<string, string> = {
   'value producer': hex(values.encodeProducerValue(producer)),
   'value producer batch': hex(values.encodeProducerBatchValue(producerBatch)),
   'value stream': hex(values.encodeStreamValue(stream)),
+  'value stream, restored': hex(values.encodeStreamValue(forked)),
   'value number': hex(values.encodeNumberValue(large)),
   'page token': encodePageToken({ name: 'a/ü', epoch: large }, position, crc),
 };
@@ -173,6 +183,7 @@ describe('what is encoded is decoded', () => {
     expect(values.decodeProducerValue(values.encodeProducerValue(producer))).toEqual(producer);
     expect(values.decodeProducerBatchValue(values.encodeProducerBatchValue(producerBatch))).toEqual(producerBatch);
     expect(values.decodeStreamValue(values.encodeStreamValue(stream))).toEqual(stream);
+    expect(values.decodeStreamValue(values.encodeStreamValue(forked))).toEqual(forked);
     expect(values.decodeNumberValue(values.encodeNumberValue(large))).toBe(large);
     expect(decodeStoredRecords(encodeStoredRecords(stored))).toEqual(stored);
   });

@@ -7,7 +7,7 @@ import type { Direction, ReadPosition } from '../../src/streams/index.js';
 import { TestPartition } from './support/partition.js';
 import { crc } from './support/records.js';
 
-const stream = { name: 'orders/eu', epoch: 0x1f_1234_5678_9abc, firstSeq: 10, nextSeq: 2 ** 40 } as const;
+const stream = { name: 'orders/eu', epoch: 0x1f_1234_5678_9abc, firstSeq: 10, nextSeq: 2 ** 40, forks: [] } as const;
 type TokenStream = Parameters<typeof decodePageToken>[1];
 const asStream = stream as unknown as TokenStream;
 const position = (seq: number, boundSeq = 0, direction: Direction = 'forward'): ReadPosition =>

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { asNodeId, asPartitionId } from '../../src/base/ids.js';
+import { unansweredPort } from '../support/unanswered-port.js';
+import { tlsOf } from './support/certificates.js';
 import { appendOf, heartbeat, isConnected, roundsOf, startNode, statusOf, until } from './support/nodes.js';
 import { startProxy } from './support/proxy.js';
 
@@ -70,6 +72,31 @@ describe('a connection that is not sound', () => {
     expect(statusOf(one, two).lastFailure?.error.message).toContain('no answer to a ping');
     proxy.hold(false);
     await until(() => isConnected(one, two), 'the link');
+  });
+});
+
+describe('a machine that is gone', () => {
+  const attempts = (): number => process.getActiveResourcesInfo().filter((type) => type === 'ConnectWrap').length;
+
+  it.each([
+    ['plain', {}],
+    ['with TLS', { tls: tlsOf('cluster') }],
+  ])('no attempt to connect outlives its time, its call, or the links: %s', async (_, setup) => {
+    const gone = { host: '127.0.0.1', port: await unansweredPort() };
+    await until(() => attempts() === 0, 'what filled the port');
+    const options = { connectTimeoutMs: 100, backoffMinMs: 1000, backoffMaxMs: 1000 };
+    const one = await startNode(1, { ...setup, options });
+    one.links.setPeer(asNodeId(2), gone);
+    await until(() => attempts() === 1, 'the attempt');
+    await until(() => statusOf(one, { id: asNodeId(2) }).lastFailure !== undefined, 'its end');
+    await until(() => attempts() === 0, 'its socket', 500);
+
+    await expect(one.links.callAt(gone, 'm', new Uint8Array(), { timeoutMs: 100 })).rejects.toThrow('100 ms');
+    await until(() => attempts() === 0, 'the socket of the call', 500);
+
+    await until(() => attempts() === 1, 'the next attempt');
+    await one.links.stop();
+    await until(() => attempts() === 0, 'its socket', 500);
   });
 });
 

@@ -1,18 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { asPartitionId } from '../../src/base/ids.js';
 import type { LinkTls } from '../../src/transport/index.js';
+import { tlsOf } from './support/certificates.js';
 import { heartbeat, isConnected, startNode, statusOf, until } from './support/nodes.js';
 
-// Made with OpenSSL, valid for a hundred years: a node's certificate, for node.logboom.test and 127.0.0.1, of each of
-// two authorities.
-const file = (name: string): Uint8Array => readFileSync(new URL(`certificates/${name}`, import.meta.url));
-const tlsOf = (owner: 'cluster' | 'stranger'): LinkTls => ({
-  certificate: file(`${owner}-node.pem`),
-  key: file(`${owner}-node.key`),
-  certificateAuthority: file(`${owner}-ca.pem`),
-  namesOf: () => ['127.0.0.1'],
-});
 const cluster = tlsOf('cluster');
 const stranger = tlsOf('stranger');
 

@@ -13,17 +13,19 @@ import { Progress } from '../progress.js';
 export function addPartitionCommands(program: Command, io: CommandIo): void {
   const partition = program
     .command('partition')
-    .description('look at partitions and verify what they store')
+    .description('look at partitions, verify what they store, move their leaders')
     .addHelpText(
       'after',
       `
 Examples:
   logboom partition list --watch
   logboom partition verify --all
+  logboom partition transfer-leader 3 --to n2
 `,
     );
   addList(partition, io);
   addVerify(partition, io);
+  addTransfer(partition, io);
 }
 
 interface ListOptions extends CommonOptions {
@@ -157,4 +159,56 @@ async function verifyOne(context: CommandContext, client: LogboomClient, partiti
   for (const { database, keyHex, problem } of damaged)
     await context.output.write(`  ${database} ${keyHex}: ${problem}\n`);
   return damaged.length;
+}
+
+interface TransferOptions extends CommonOptions {
+  readonly to?: string;
+}
+
+function addTransfer(partition: Command, io: CommandIo): void {
+  const command = partition
+    .command('transfer-leader')
+    .description('let another node lead a partition')
+    .argument('<partition>', 'number of the partition', countArgument)
+    .option('--to <node>', 'id or name of the node that is to lead; without it, whichever lacks least')
+    .addHelpText(
+      'after',
+      `
+Ends when the other node leads. Appends that are under way are finished before,
+and those that come meanwhile wait for the new leader: none fails.
+
+Examples:
+  logboom partition transfer-leader 3
+  logboom partition transfer-leader 3 --to n2
+`,
+    )
+    .action((id: number, options: TransferOptions) => transfer(io, id, options));
+  withCommonOptions(command, io, ['text', 'json']);
+}
+
+async function transfer(io: CommandIo, partition: number, options: TransferOptions): Promise<void> {
+  const context = makeContext(io, options.output);
+  const { signal, palette } = context;
+  await withClient(options, async (client) => {
+    const { nodes } = await client.cluster.describe({ signal, ownView: true });
+    const node = options.to === undefined ? undefined : nodeNamed(options.to, nodes);
+    const startedMs = performance.now();
+    const outcome = await client.cluster.transferLeadership(partition, { node, signal });
+    const tookMs = Math.round(performance.now() - startedMs);
+    if (context.format === 'json') return context.output.write(toJsonLine({ partition, ...outcome, tookMs }));
+    const nameOf = (id: number): string => nodes.find((known) => known.id === id)?.name ?? `node ${id}`;
+    const { node: leader, formerNode, term } = outcome;
+    const what =
+      leader === formerNode
+        ? `${nameOf(leader)} leads it already`
+        : `${palette.green(nameOf(leader))} leads it, ${nameOf(formerNode)} did before; it took ${tookMs} ms`;
+    await context.output.write(`partition ${partition}: ${what}, term ${term}\n`);
+  });
+}
+
+function nodeNamed(wanted: string, nodes: readonly { readonly id: number; readonly name: string }[]): number {
+  const found = nodes.find(({ name }) => name === wanted) ?? nodes.find(({ id }) => String(id) === wanted);
+  if (found !== undefined) return found.id;
+  const known = nodes.map(({ id, name }) => `${id} (${name})`).join(', ');
+  throw new CommandError('NODE_NOT_FOUND', `there is no node ${wanted}`, `The cluster has ${known}.`);
 }

@@ -146,7 +146,9 @@ function partitionsRefusal(command: InitializeClusterCommand): RefusedResult | u
   const nodeIds = new Set<number>(command.nodes.map((node) => node.id));
   for (const { id, replicas } of partitions) {
     if (id > metadataLimits.partitionIdMax) return invalid('partitions', `there can be no partition ${id}`);
-    if (replicas.length < 1 || replicas.length > command.replicationFactor) {
+    // Every node needs the metadata; of its founders all vote.
+    const replicasMax = id === metadataPartitionId ? command.nodes.length : command.replicationFactor;
+    if (replicas.length < 1 || replicas.length > replicasMax) {
       return invalid('partitions', `partition ${id} has ${replicas.length} replicas`);
     }
     const onNodes = new Set(replicas.map((replica) => replica.nodeId));

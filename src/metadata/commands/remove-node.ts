@@ -1,9 +1,10 @@
-import type { NodeView, PartitionView, RefusedResult } from '../types.js';
+import { metadataPartitionId } from '../limits.js';
+import type { NodeView, PartitionView, RefusedResult, ReplicaView } from '../types.js';
 import { acceptedNode, nodeNotFound, refused, versionRefusal } from './apply-context.js';
 import type { ApplyContext, CommandDefinition } from './apply-context.js';
 import type { RemoveNodeCommand } from './commands.js';
 import { tooFewNodesRefusal } from './drain-node.js';
-import { losesQuorum } from './replica-edits.js';
+import { isDesired, losesQuorum, quorumRefusal } from './replica-edits.js';
 
 export const removeNode: CommandDefinition<RemoveNodeCommand> = {
   type: 5,
@@ -28,16 +29,28 @@ export const removeNode: CommandDefinition<RemoveNodeCommand> = {
       replicasRefusal(node, context) ??
       tooFewNodesRefusal(node.id, context);
     if (refusal !== undefined) return refusal;
+    const metadata = draft.partition(metadataPartitionId);
+    if (metadata !== undefined) draft.putPartition(withoutNode(metadata, node.id));
     draft.putNode({ ...node, state: 'removed', stateLsn: lsn, stateSinceMs: timeMs });
     return acceptedNode(node);
   },
 };
 
+/** Every node has the metadata for as long as it is one: its replica of that leaves with it. */
+function withoutNode(partition: PartitionView, nodeId: number): PartitionView {
+  const replicas = partition.replicas.map((replica) => {
+    return replica.nodeId === nodeId && isDesired(replica) ? { ...replica, state: 'leaving' as const } : replica;
+  });
+  return { ...partition, replicas: [...replicas.filter(isDesired), ...replicas.filter((one) => !isDesired(one))] };
+}
+
 /** One that its group still counts is held too, lost or not: only the group's own removal ends that. */
 function replicasRefusal(node: NodeView, { draft }: ApplyContext): RefusedResult | undefined {
-  const held = draft.partitions().filter(({ replicas }) => replicas.some((replica) => replica.nodeId === node.id));
-  if (held.length === 0) return undefined;
-  const lost = held.filter((partition) => losesQuorum(partition, (replica) => replica.nodeId === node.id));
+  const isOnNode = (replica: ReplicaView): boolean => replica.nodeId === node.id;
+  const metadata = draft.partition(metadataPartitionId);
+  const held = draft.partitions().filter(({ id, replicas }) => id !== metadataPartitionId && replicas.some(isOnNode));
+  if (held.length === 0) return metadata && quorumRefusal(metadata, isOnNode);
+  const lost = held.filter((partition) => losesQuorum(partition, isOnNode));
   const facts = { node: node.id, partitions: idsOf(held) };
   if (lost.length > 0) {
     return refused(

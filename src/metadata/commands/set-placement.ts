@@ -1,7 +1,7 @@
 import { asNodeId, asReplicaId } from '../../base/ids.js';
 import { metadataLimits } from '../limits.js';
 import { clusterSettings } from '../settings.js';
-import type { PartitionView, RefusedResult, ReplicaView } from '../types.js';
+import type { PartitionView, RefusedResult, ReplicaRole, ReplicaView } from '../types.js';
 import { acceptedPartition, partitionNotFound, refused, versionRefusal } from './apply-context.js';
 import type { ApplyContext, CommandDefinition } from './apply-context.js';
 import type { SetPlacementCommand } from './commands.js';
@@ -52,21 +52,31 @@ export const setPlacement: CommandDefinition<SetPlacementCommand> = {
 /** What a command changes of the desired replicas. */
 interface Edit {
   /** Nodes that are to get a replica. */
-  readonly added: readonly number[];
+  readonly added: readonly { readonly nodeId: number; readonly role: ReplicaRole }[];
   /** Replicas that are to go. */
   readonly removed: readonly ReplicaView[];
-  readonly changesRole: boolean;
+  /** Learners that are to vote. */
+  readonly promoted: readonly ReplicaView[];
+  /** Voters that are to be learners. */
+  readonly demoted: readonly ReplicaView[];
   readonly isSame: boolean;
 }
 
 function editOf({ replicas }: PartitionView, { desired }: SetPlacementCommand): Edit {
   const current = replicas.filter(isDesired);
   const kept = desired.map(({ nodeId }) => current.find((replica) => replica.nodeId === nodeId));
+  const changed = (to: ReplicaRole): ReplicaView[] =>
+    desired.flatMap(({ role }, at) => (kept[at] !== undefined && role === to && kept[at].role !== to ? kept[at] : []));
+  const [promoted, demoted] = [changed('voter'), changed('learner')];
   return {
-    added: desired.filter((_, at) => kept[at] === undefined).map(({ nodeId }) => nodeId),
+    added: desired.filter((_, at) => kept[at] === undefined),
     removed: current.filter((replica) => !kept.includes(replica)),
-    changesRole: desired.some(({ role }, at) => kept[at] !== undefined && kept[at].role !== role),
-    isSame: current.length === kept.length && current.every((replica, at) => replica === kept[at]),
+    promoted,
+    demoted,
+    isSame:
+      promoted.length + demoted.length === 0 &&
+      current.length === kept.length &&
+      current.every((replica, at) => replica === kept[at]),
   };
 }
 
@@ -75,7 +85,8 @@ function placed(partition: PartitionView, { desired, requestId }: SetPlacementCo
   const current = partition.replicas.filter(isDesired);
   const wanted = desired.map(({ nodeId, role }): ReplicaView => {
     const kept = current.find((replica) => replica.nodeId === nodeId);
-    if (kept !== undefined) return kept;
+    // In its new role it is yet to be had.
+    if (kept !== undefined) return kept.role === role ? kept : { ...kept, role, state: 'joining' };
     return { replicaId: asReplicaId(nextReplicaId++), nodeId: asNodeId(nodeId), role, state: 'joining' };
   });
   const going = partition.replicas.filter((replica) => !isDesired(replica));
@@ -103,7 +114,7 @@ function listRefusal(
   if (new Set(desired.map(({ nodeId }) => nodeId)).size < desired.length) {
     return invalid('two replicas of one partition cannot be on the same node');
   }
-  if (edit.changesRole) return invalid('a replica keeps its role; place another one instead');
+  if (edit.demoted.length > 0) return invalid('a voter does not become a learner; place another replica instead');
   const voters = desired.filter(({ role }) => role === 'voter').length;
   const votersNow = partition.replicas.filter((replica) => isDesired(replica) && replica.role === 'voter').length;
   const { replicationFactor } = clusterSettings(draft.settings);
@@ -114,8 +125,12 @@ function listRefusal(
   );
 }
 
-function nodesRefusal(partition: PartitionView, { added }: Edit, { draft }: ApplyContext): RefusedResult | undefined {
-  for (const nodeId of added) {
+function nodesRefusal(
+  partition: PartitionView,
+  { added, promoted }: Edit,
+  { draft }: ApplyContext,
+): RefusedResult | undefined {
+  for (const { nodeId } of [...added, ...promoted]) {
     const facts = { partition: partition.id, node: nodeId };
     const state = draft.node(nodeId)?.state;
     if (state !== 'active') {
@@ -129,17 +144,22 @@ function nodesRefusal(partition: PartitionView, { added }: Edit, { draft }: Appl
   return undefined;
 }
 
-/** At most one replica of a group moves at a time; one that does not arrive may be sent elsewhere. */
-function progressRefusal(partition: PartitionView, { added, removed }: Edit): RefusedResult | undefined {
-  if (added.length === 0 && removed.length === 0) return undefined;
+/**
+ * At most one voter of a group moves at a time; one that does not arrive may be sent elsewhere. Learners have no vote that
+ * could be missed: they come and go beside it.
+ */
+function progressRefusal(partition: PartitionView, { added, removed, promoted }: Edit): RefusedResult | undefined {
+  const coming = added.length + promoted.length;
+  if (coming === 0 && removed.length === 0) return undefined;
   const facts = { partition: partition.id };
-  if (added.length > 1 || removed.length > 1) {
+  if (coming > 1 || removed.length > 1) {
     return refused('PLACEMENT_INVALID', `Only one replica of partition ${partition.id} can move at a time.`, facts);
   }
-  const moving = partition.replicas.filter((replica) => replica.state !== 'settled');
+  const movesVoter = promoted.length > 0 || [...added, ...removed].some(({ role }) => role === 'voter');
+  const moving = partition.replicas.filter((replica) => replica.state !== 'settled' && replica.role === 'voter');
   const isSentElsewhere =
     removed[0]?.state === 'joining' && moving.every((one) => one === removed[0] || !isDesired(one));
-  if (moving.length > 0 && !isSentElsewhere) {
+  if (movesVoter && moving.length > 0 && !isSentElsewhere) {
     const which = moving.map(({ replicaId, nodeId, state }) => `replica ${replicaId} on node ${nodeId} is ${state}`);
     return refused('PLACEMENT_IN_PROGRESS', `Partition ${partition.id}: ${which.join(', ')}.`, facts);
   }

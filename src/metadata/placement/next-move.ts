@@ -4,8 +4,10 @@ import { clusterSettings } from '../settings.js';
 import type { ClusterSettings } from '../settings.js';
 import type { ClusterState, NodeView, PartitionView, ReplicaRole, ReplicaView } from '../types.js';
 import { nextLeaderSwap, preferring } from './leader-balance.js';
+import { metadataPartitionId } from '../limits.js';
 import { isAlive, isDead, isEligible } from './liveness.js';
 import type { Liveness } from './liveness.js';
+import { nextMetadataMove } from './metadata-group.js';
 import { zonePenalty } from './zones.js';
 
 export type MoveReason =
@@ -17,6 +19,10 @@ export type MoveReason =
   | 'draining-node'
   | 'zone-spread'
   | 'balance'
+  /** A node gets the metadata. */
+  | 'metadata-replica'
+  /** One of the nodes that have it is to vote on it. */
+  | 'metadata-voter'
   /** No replica moves; another one becomes the preferred leader. */
   | 'preferred-leader';
 
@@ -45,6 +51,8 @@ export interface Move {
  * without one. Moves that only make things even are for groups that are whole.
  */
 export function nextMove(state: ClusterState, liveness: Liveness): Move | undefined {
+  const metadata = nextMetadataMove(state, liveness);
+  if (metadata !== undefined) return metadata;
   const planner = new Planner(state, liveness);
   const moving = planner.partitions.filter((partition) => !isAtRest(partition)).length;
   const redirect = planner.firstMove((partition) => planner.redirect(partition));
@@ -68,6 +76,7 @@ const isDesired = ({ state }: ReplicaView): boolean => state === 'joining' || st
 const majorityOf = (count: number): number => Math.floor(count / 2) + 1;
 
 class Planner {
+  /** Those of streams: metadata itself is on every node. */
   readonly partitions: readonly PartitionView[];
   readonly settings: ClusterSettings;
   readonly #nodes: ReadonlyMap<NodeId, NodeView>;
@@ -78,7 +87,7 @@ class Planner {
   readonly #loads = new Map<NodeId, number>();
 
   constructor(state: ClusterState, liveness: Liveness) {
-    this.partitions = [...state.partitions.values()];
+    this.partitions = [...state.partitions.values()].filter(({ id }) => id !== metadataPartitionId);
     this.settings = clusterSettings(state.settings);
     this.#nodes = state.nodes;
     this.#liveness = liveness;
@@ -89,7 +98,7 @@ class Planner {
     }
   }
 
-  /** In the order of partition ids: metadata itself first. */
+  /** In the order of partition ids. */
   firstMove(find: (partition: PartitionView) => Move | undefined): Move | undefined {
     for (const partition of this.partitions) {
       const move = find(partition);

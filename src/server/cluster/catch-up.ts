@@ -22,6 +22,11 @@ export class CatchUp {
     this.#loops.push(this.#untilCaughtUp(replica));
   }
 
+  /** The replica is removed. */
+  forget(partitionId: PartitionId): void {
+    this.#behind.delete(partitionId);
+  }
+
   isBehind(partitionId: PartitionId): boolean {
     return this.#behind.has(partitionId);
   }

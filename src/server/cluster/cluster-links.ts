@@ -4,11 +4,12 @@ import { supportedFeatureLevel } from '../../metadata/index.js';
 import { Links } from '../../transport/index.js';
 import { linkListenAddress } from '../config/index.js';
 import { decodeFormationState, formationHandler, formationMethod, nodeAddress } from './formation-call.js';
-import { memberOf } from './formation-record.js';
+import { memberOf, nodesOf } from './formation-record.js';
+import { PeerAddresses } from './peer-addresses.js';
 import { ReplicaDirectory } from './replica-directory.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
-import type { ClusterState, NodeDescription } from '../../metadata/index.js';
+import type { ClusterState, NodeDescription, NodeView } from '../../metadata/index.js';
 import type { ReplicaTransport } from '../../partition/index.js';
 import type { WireMessage } from '../../raft/types.js';
 import type {
@@ -32,7 +33,7 @@ export interface ClusterLinksParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
   readonly self: Pick<NodeDescription, 'id' | 'incarnation'>;
-  readonly security: Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal'>;
+  readonly security: Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal' | 'followNodes'>;
   /** What this node is while it belongs to no cluster. */
   readonly alone: () => FormationState;
 }
@@ -45,9 +46,11 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   #state: ClusterState | undefined;
   #directory: ReplicaDirectory | undefined;
   #manager: NodeManager | undefined;
+  readonly #addresses: PeerAddresses;
 
   constructor(parts: ClusterLinksParts) {
     this.#parts = parts;
+    this.#addresses = new PeerAddresses(parts.self.id, parts.configuration.cluster.nodes);
     const tls = parts.security.linkTls;
     const listen = linkListenAddress(parts.configuration);
     this.#listens = listen !== undefined;
@@ -80,11 +83,7 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   joined(record: FormationRecord): void {
     this.#record = record;
     this.#directory = new ReplicaDirectory(record, this.#state);
-    // The list of the configuration, not of the record: an operator may have moved a node to another address.
-    for (const { id, linkAddress } of this.#parts.configuration.cluster.nodes) {
-      const member = memberOf(record, id as NodeId);
-      if (member && member.id !== this.#parts.self.id) this.#links.setPeer(member.id, nodeAddress(linkAddress));
-    }
+    if (this.#state === undefined) this.#setPeers(nodesOf(record));
   }
 
   /** Messages are delivered to these replicas from here on. */
@@ -96,6 +95,42 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   follow(state: ClusterState): void {
     this.#state = state;
     if (this.#record) this.#directory = new ReplicaDirectory(this.#record, state);
+    this.#setPeers([...state.nodes.values()].filter((node) => this.#isPresent(node)));
+  }
+
+  /** A removed node is heard until its replicas are out of their groups: it may be the one that leads them. */
+  #isPresent({ id, state }: NodeView): boolean {
+    const partitions = [...(this.#state?.partitions.values() ?? [])];
+    return state !== 'removed' || partitions.some(({ replicas }) => replicas.some(({ nodeId }) => nodeId === id));
+  }
+
+  #setPeers(nodes: readonly NodeDescription[]): void {
+    this.#parts.security.followNodes(nodes);
+    const peers = nodes.filter(({ id, linkAddress }) => id !== this.#parts.self.id && linkAddress !== '');
+    for (const nodeId of this.peers) if (!peers.some(({ id }) => id === nodeId)) this.#links.removePeer(nodeId);
+    for (const { id, address } of this.#addresses.known(peers)) this.#links.setPeer(id, nodeAddress(address));
+  }
+
+  /** Nodes that cannot be reached are looked for at the other addresses that are known of them; every few seconds. */
+  tryOtherAddresses(): void {
+    for (const { nodeId, state } of this.#links.status) {
+      const other = state === 'connected' ? undefined : this.#addresses.other(nodeId);
+      if (other !== undefined) this.#links.setPeer(nodeId, nodeAddress(other));
+    }
+  }
+
+  get peers(): readonly NodeId[] {
+    return this.#links.status.map(({ nodeId }) => nodeId);
+  }
+
+  /** Peers that answer. */
+  get connected(): readonly NodeId[] {
+    return this.#links.status.filter(({ state }) => state === 'connected').map(({ nodeId }) => nodeId);
+  }
+
+  /** Where other nodes are, or were. */
+  get addresses(): readonly string[] {
+    return this.#addresses.all;
   }
 
   get directory(): ReplicaDirectory | undefined {
@@ -113,6 +148,11 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   /** A method that members call. */
   handle(method: string, implementation: CallMethod): void {
     this.#links.handle(method, implementation);
+  }
+
+  /** Of whoever answers at an address of links. @throws LogboomError of `Links.callAt` */
+  callAt(address: string, method: string, request: Uint8Array): Promise<Uint8Array> {
+    return this.#links.callAt(nodeAddress(address), method, request, { timeoutMs: askTimeoutMs });
   }
 
   /** @throws LogboomError of `Links.call` */
@@ -138,7 +178,10 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   }
 
   admit({ nodeId, incarnation, clusterId }: MemberHello): LogboomError | undefined {
-    const known = this.#state?.nodes.get(nodeId) ?? (this.#record && memberOf(this.#record, nodeId));
+    const node = this.#state?.nodes.get(nodeId);
+    const isRetired = node?.retiredIncarnations.includes(incarnation) === true;
+    if (isRetired || (node?.incarnation === incarnation && !this.#isPresent(node))) return removed(nodeId);
+    const known = node ?? (this.#record && memberOf(this.#record, nodeId));
     if (known === undefined) {
       return new LogboomError('CLUSTER_MISMATCH', `node ${nodeId} is no member of cluster ${clusterId}`, {
         facts: { node: nodeId },
@@ -173,4 +216,13 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
         this.#manager?.peerUnreachable(partitionId, replicaId);
     }
   }
+}
+
+function removed(nodeId: NodeId): LogboomError {
+  return new LogboomError(
+    'NODE_REMOVED',
+    `node ${nodeId} was removed from the cluster, or replaced: its data directory belongs to nobody any more. Let it join with an ` +
+      'empty one',
+    { facts: { node: nodeId } },
+  );
 }

@@ -1,10 +1,10 @@
 /** A node as a member of a cluster: formation, links, metadata, and the replicas that the metadata gives to it. */
 import { isLogboomError, LogboomError } from '../../base/errors.js';
+import { sleep } from '../../base/ports/clock.js';
 import { supportedFeatureLevel, tableTopic } from '../../metadata/index.js';
-import { linkListenAddress, replicationFactorOf } from '../config/index.js';
+import { advertisedLinkAddress, replicationFactorOf } from '../config/index.js';
 import { Leaders } from '../forwarding/leaders.js';
 import { makeNodeChannels } from '../forwarding/node-channels.js';
-import type { Channels } from '../../client/channels.js';
 import { RemoteCalls } from '../forwarding/remote-calls.js';
 import { reachableAddress } from '../listen.js';
 import { asMetadataReplica, asStreamsReplica, holdsStreams, metadataPartition } from '../replicas.js';
@@ -13,12 +13,19 @@ import { CatchUp } from './catch-up.js';
 import { ClusterLinks } from './cluster-links.js';
 import { initializeMetadata } from './cluster-start.js';
 import { joinFormation } from './formation.js';
-import { readFormationRecord } from './formation-record.js';
-import { adoptNodeAlone } from './node-alone.js';
+import { readFormationRecord, writeFormationRecord } from './formation-record.js';
 import { handOverLeaderships } from './hand-over.js';
+import { LeaderGossip, leadersMethod } from './leader-gossip.js';
 import { LedPartitions } from './led-partitions.js';
+import { MetadataProposals, reportMethod } from './metadata-proposals.js';
+import { adoptNodeAlone } from './node-alone.js';
+import { ownReplica } from './own-replicas.js';
+import { Reconciler } from './reconciler.js';
 import { registerSelf, registrationHandler, registrationMethod } from './registration.js';
-import { initialPlacements, metadataPlacement } from './replica-directory.js';
+import { metadataPlacement } from './replica-directory.js';
+import { ReplicaKeeper } from './replica-keeper.js';
+import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
+import type { Channels } from '../../client/channels.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
@@ -30,7 +37,7 @@ import type { MetadataReplica, NodeManager, NodeReplica, OwnStreamsReplica } fro
 import type { ClusterAround } from '../services/index.js';
 import type { Partitions } from '../services/routing.js';
 import type { NodeSecurity } from '../security/node-security.js';
-import type { FormationRecord } from './formation-record.js';
+import type { FormationRecord, MetadataSeat } from './formation-record.js';
 import type { FormationState } from './formation-verdict.js';
 import type { RegistrationParts } from './registration.js';
 
@@ -38,6 +45,9 @@ import type { RegistrationParts } from './registration.js';
 const handOverMs = 2000;
 /** It takes milliseconds; on a full disk it takes until there is room, and the node serves reads meanwhile. */
 const leadAloneMs = 1000;
+const otherAddressesMs = 3000;
+/** A node that was removed goes on for so long, so that others take over what it leads. */
+const removedGraceMs = 5000;
 
 export interface ClusterMemberParts {
   readonly environment: Environment;
@@ -46,9 +56,11 @@ export interface ClusterMemberParts {
   readonly directory: DataDirectory;
   readonly name: string;
   readonly version: string;
-  /** A replica of streams is there: found at the start, or made since. */
-  readonly onReplica: (replica: OwnStreamsReplica) => void;
-  /** The node cannot hold what the metadata gives to it. */
+  /** What clients and other nodes are told. */
+  readonly advertisedAddresses: readonly string[];
+  /** A replica of streams is there: found at the start, or made since. Answers what ends the work on it. */
+  readonly onReplica: (replica: OwnStreamsReplica) => () => Promise<void>;
+  /** The node cannot hold what the metadata gives to it, or is a member no more. */
   readonly onFatal: (error: Error) => void;
 }
 
@@ -59,60 +71,106 @@ export class ClusterMember {
   readonly #channels: Channels;
   readonly #catchUp: CatchUp;
   readonly #led: LedPartitions;
+  readonly #gossip: LeaderGossip;
+  readonly #exchange: TableExchange;
+  readonly #proposals: MetadataProposals;
+  readonly #reconciler: Reconciler;
   readonly #stopping = new AbortController();
   readonly #leaders: Leaders;
   readonly #remote: RemoteCalls;
+  /** What ends the work on each replica of streams. */
+  readonly #ends = new Map<PartitionId, () => Promise<void>>();
   #record: FormationRecord | undefined;
+  /** The newest table, from whoever had it. */
   #state: ClusterState | undefined;
+  #onState: (() => void) | undefined;
   #slotPartitions: readonly PartitionId[] = [];
   #manager: NodeManager | undefined;
-  #attachedTo: { readonly record: FormationRecord; readonly replica: MetadataReplica } | undefined;
-  #announcing: Promise<void> = Promise.resolve();
-  #loop: Promise<void> | undefined;
-  #following: Promise<void> = Promise.resolve();
+  #keeper: ReplicaKeeper | undefined;
+  #loops: Promise<void>[] = [];
   #unwatch: (() => void) | undefined;
+  #removed: LogboomError | undefined;
 
   constructor(parts: ClusterMemberParts) {
     this.#parts = parts;
     const { environment, configuration, directory, security } = parts;
+    const { clock } = environment;
     this.#self = describe(parts);
     this.#channels = makeNodeChannels(
       () => security.channelCredentials(),
-      () => environment.clock.monotonicMs(),
+      () => clock.monotonicMs(),
     );
     security.onGrpcRenewal(() => this.#channels.renew());
-    this.#links = new ClusterLinks({
+    const links = new ClusterLinks({
       environment,
       configuration,
       security,
       self: this.#self,
       alone: () => this.#alone(),
     });
-    this.#links.handle(
-      registrationMethod,
-      registrationHandler(() => {
-        const replica = this.#manager?.findReplica(metadataPartition);
-        return replica && this.#record && this.#registration(asMetadataReplica(replica), this.#record);
-      }),
-    );
-    this.#catchUp = new CatchUp(environment.clock);
-    this.#led = new LedPartitions(environment.clock);
+    this.#links = links;
+    this.#gossip = new LeaderGossip({
+      environment,
+      led: () => this.#led.all,
+      peers: () => links.connected,
+      call: (nodeId, request) => links.call(nodeId, leadersMethod, request),
+    });
+    this.#catchUp = new CatchUp(clock);
+    this.#led = new LedPartitions(clock, () => this.#gossip.changed());
     const nodeId = directory.identity.nodeId;
     this.#leaders = new Leaders(
       {
         nodeId,
         replicaOf: (partitionId) => this.#led.get(partitionId),
-        nodeOf: (partitionId, replicaId) => this.#links.directory?.nodeOf(partitionId, replicaId),
+        nodeOf: (partitionId, replicaId) => links.directory?.nodeOf(partitionId, replicaId),
+        leaderOf: (partitionId) => this.#gossip.leaderOf(partitionId),
+        watchLeaders: (onChange) => this.#gossip.watch(onChange),
         addressOf: (id) => this.#state?.nodes.get(id)?.advertisedAddresses[0],
       },
-      environment.clock,
+      clock,
     );
-    this.#remote = new RemoteCalls({
+    this.#remote = new RemoteCalls({ nodeId, channels: this.#channels, leaders: this.#leaders, clock });
+    this.#proposals = new MetadataProposals({
+      clock,
       nodeId,
-      channels: this.#channels,
-      leaders: this.#leaders,
-      clock: environment.clock,
+      replica: () => this.#metadataReplica,
+      leader: () => this.#metadataLeader,
+      call: (to, request) => links.call(to, reportMethod, request),
     });
+    this.#reconciler = new Reconciler({
+      environment,
+      electionTimeoutMs: configuration.cluster.electionTimeoutMs,
+      replicas: () => this.#replicas,
+      desired: (partitionId) => this.#state?.partitions.get(partitionId),
+      report: (reports) => this.#proposals.report(reports),
+    });
+    this.#exchange = new TableExchange({
+      environment,
+      state: () => this.#state,
+      isStale: () => this.#isStale,
+      addresses: () => links.addresses,
+      ask: (address, request) => links.callAt(address, tableMethod, request),
+      onTable: (state) => this.#take(state),
+      onRemoved: (error) => this.#onRemoved(error),
+    });
+    this.#handleCalls();
+  }
+
+  #handleCalls(): void {
+    const links = this.#links;
+    links.handle(
+      registrationMethod,
+      registrationHandler(() => {
+        const replica = this.#metadataReplica;
+        return replica && this.#record && this.#registration(this.#record);
+      }),
+    );
+    links.handle(reportMethod, this.#proposals.handler);
+    links.handle(leadersMethod, this.#gossip.handler);
+    links.handle(
+      tableMethod,
+      tableHandler(() => this.#state),
+    );
   }
 
   /**
@@ -122,14 +180,11 @@ export class ClusterMember {
    * @throws LogboomError ADDRESS_IN_USE, CLUSTER_MISMATCH, CONFIGURATION_INVALID, DATA_CORRUPT
    */
   async join(): Promise<FormationRecord> {
-    const { environment, directory, configuration } = this.#parts;
+    const { environment, directory } = this.#parts;
     await adoptNodeAlone(environment, directory, this.#self);
     const stored = await readFormationRecord(environment, directory.path);
-    if (stored) {
-      checkAgainst(configuration, stored);
-      // Before it listens: asked in between, it would say that it is empty, and another cluster might be formed with it.
-      this.#joined(stored);
-    }
+    // Before it listens: asked in between, it would say that it is empty, and another cluster might be formed with it.
+    if (stored) this.#joined(stored);
     this.#linksListen(await this.#links.run());
     if (stored) return stored;
     const record = await joinFormation({
@@ -150,14 +205,11 @@ export class ClusterMember {
 
   /** Others may be told of this node from here on: it listens at these addresses, as `host:port`. */
   announce(advertisedAddresses: readonly string[]): void {
+    const record = this.#record;
+    if (record === undefined) return;
     this.#self = { ...this.#self, advertisedAddresses };
-    this.#announcing = this.#announce().catch((error: Error) => this.#parts.onFatal(error));
-  }
-
-  async #announce(): Promise<void> {
-    if (this.#attachedTo === undefined) return;
-    const { record, replica } = this.#attachedTo;
-    await registerSelf({ ...this.#registration(replica, record), self: this.#self });
+    const registered = registerSelf({ ...this.#registration(record), self: this.#self, known: () => this.#state });
+    this.#loops.push(registered.catch((error: Error) => this.#parts.onFatal(error)));
   }
 
   #joined(record: FormationRecord): void {
@@ -182,42 +234,61 @@ export class ClusterMember {
   async attach(manager: NodeManager, record: FormationRecord): Promise<void> {
     this.#manager = manager;
     this.#links.attach(manager);
-    for (const replica of manager.replicas) this.#added(replica);
-    const metadata = asMetadataReplica(manager.replicaOf(metadataPartition));
-    this.#attachedTo = { record, replica: metadata };
-    const known = new Promise<void>((resolve) => {
-      const onTable = (): void => {
-        this.#follow(metadata);
-        if (this.#state !== undefined) void this.#following.then(resolve);
-      };
-      this.#unwatch = metadata.watch(tableTopic, onTable);
-      onTable();
+    this.#keeper = new ReplicaKeeper({
+      nodeId: this.#self.id,
+      manager,
+      record: () => this.#record ?? record,
+      changeSeat: (seat) => this.#changeSeat(seat),
+      onAdded: (replica) => this.#added(replica),
+      onRemoving: (partitionId) => this.#removing(partitionId),
+      onFatal: (error) => this.#parts.onFatal(error),
     });
-    this.#loop = this.#keepMetadata(metadata, record).catch((error: Error) => this.#parts.onFatal(error));
+    const known = new Promise<void>((resolve) => (this.#onState = resolve));
+    for (const replica of manager.replicas) this.#added(replica);
+    this.#exchange.run();
+    this.#loops = [this.#keepMetadata(record), this.#lookForPeers()].map((loop) =>
+      loop.catch((error: Error) => this.#parts.onFatal(error)),
+    );
     await known;
+    await this.#keeper.settled;
+    for (const replica of manager.replicas) if (this.isSettled(replica.partitionId)) this.#catchUp.watch(replica);
+    this.#gossip.run();
+    this.#reconciler.run();
     // Nobody else could lead, and what is asked right after the start need not wait.
     if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
   }
 
-  async #keepMetadata(replica: MetadataReplica, record: FormationRecord): Promise<void> {
+  async #keepMetadata(record: FormationRecord): Promise<void> {
     const { environment } = this.#parts;
     const { signal } = this.#stopping;
-    await initializeMetadata({
-      environment,
-      record,
-      replica,
-      others: record.members.filter(({ id }) => id !== this.#self.id),
-      ask: ({ id, linkAddress }) => this.#links.ask({ id, linkAddress }),
-      signal,
-    });
+    const replica = this.#metadataReplica;
+    if (record.seat === undefined && replica !== undefined) {
+      await initializeMetadata({
+        environment,
+        record,
+        replica,
+        isKnown: () => this.#state !== undefined,
+        others: record.members.filter(({ id }) => id !== this.#self.id),
+        ask: ({ id, linkAddress }) => this.#links.ask({ id, linkAddress }),
+        signal,
+      });
+    }
   }
 
-  #registration(replica: MetadataReplica, { clusterId }: FormationRecord): Omit<RegistrationParts, 'self'> {
+  async #lookForPeers(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(this.#parts.environment.clock, otherAddressesMs, signal);
+      this.#links.tryOtherAddresses();
+    }
+  }
+
+  #registration({ clusterId }: FormationRecord): Omit<RegistrationParts, 'self' | 'known'> {
     return {
       environment: this.#parts.environment,
       clusterId,
-      replica,
-      leader: () => this.#links.directory?.nodeOf(metadataPartition, replica.leader),
+      proposals: this.#proposals,
+      leader: () => this.#metadataLeader,
       call: (nodeId, request) => this.#links.call(nodeId, registrationMethod, request),
       signal: this.#stopping.signal,
     };
@@ -230,6 +301,12 @@ export class ClusterMember {
   isBehind(partitionId: PartitionId): boolean {
     // A leader that serves has read what was acknowledged before, as the other does that catches up.
     return this.#catchUp.isBehind(partitionId) && this.#led.get(partitionId)?.isLeader !== true;
+  }
+
+  /** Whether the replica here is one that its group counts on: not one that is on its way in or out. */
+  isSettled(partitionId: PartitionId): boolean {
+    const partition = this.#state?.partitions.get(partitionId);
+    return partition !== undefined && ownReplica(partition, this.#self.id)?.state === 'settled';
   }
 
   /** The partitions that hold streams, as the services see them. */
@@ -254,11 +331,9 @@ export class ClusterMember {
     const nodes = new ClusterNodes({
       nodeId: this.#self.id,
       remote: this.#remote,
-      nodes: () => [...(this.#state?.nodes.values() ?? [])],
-      replicas: () =>
-        [...(this.#state?.partitions.values() ?? [])].flatMap(({ id, replicas }) =>
-          replicas.map(({ replicaId, nodeId }) => ({ partitionId: id, replicaId, nodeId })),
-        ),
+      state: () => this.#state,
+      waitReason: (partitionId) => this.#reconciler.waitReason(partitionId),
+      termOf: (partitionId) => this.#gossip.termOf(partitionId),
     });
     return { leaders: this.#leaders, remote: this.#remote, nodes };
   }
@@ -274,10 +349,10 @@ export class ClusterMember {
     this.#stopping.abort();
     this.#unwatch?.();
     this.#led.stop();
-    await this.#catchUp.stop();
-    await this.#loop;
-    await this.#announcing;
-    await this.#following;
+    await Promise.all([this.#exchange.stop(), this.#reconciler.stop(), this.#gossip.stop(), this.#catchUp.stop()]);
+    await Promise.all(this.#loops);
+    await this.#keeper?.stop();
+    await Promise.all([...this.#ends.values()].map((end) => end()));
   }
 
   /** Ends links and connections; after the replicas were stopped. */
@@ -289,6 +364,22 @@ export class ClusterMember {
 
   get #replicas(): readonly NodeReplica[] {
     return this.#manager?.replicas ?? [];
+  }
+
+  /** Undefined when it is not there, or cannot be read. */
+  get #metadataReplica(): MetadataReplica | undefined {
+    const replica = this.#manager?.findReplica(metadataPartition);
+    return replica === undefined || replica.stopped !== undefined ? undefined : asMetadataReplica(replica);
+  }
+
+  get #metadataLeader(): NodeId | undefined {
+    const leader = this.#metadataReplica?.leader ?? 0;
+    const nodeId = leader === 0 ? undefined : this.#links.directory?.nodeOf(metadataPartition, leader);
+    return nodeId ?? this.#gossip.leaderOf(metadataPartition);
+  }
+
+  get #isStale(): boolean {
+    return this.#state === undefined || this.#metadataReplica === undefined || this.#metadataReplica.leader === 0;
   }
 
   /** A node without a list is a cluster of its own. */
@@ -310,49 +401,79 @@ export class ClusterMember {
   }
 
   #added(replica: NodeReplica): void {
-    this.#catchUp.watch(replica);
+    const { partitionId } = replica;
     this.#led.add(replica);
-    if (holdsStreams(replica)) this.#parts.onReplica(asStreamsReplica(replica));
+    if (holdsStreams(replica)) {
+      this.#ends.set(partitionId, this.#parts.onReplica(asStreamsReplica(replica)));
+      return;
+    }
+    const metadata = asMetadataReplica(replica);
+    const onTable = (): void => {
+      const state = stateOf(metadata);
+      if (state !== undefined) this.#take(state);
+    };
+    this.#unwatch = metadata.watch(tableTopic, onTable);
+    onTable();
   }
 
-  /** Takes over what the metadata says; changes that come meanwhile are taken over after it. */
-  #follow(metadata: MetadataReplica): void {
-    const state = stateOf(metadata);
-    if (state === undefined) return;
+  async #removing(partitionId: PartitionId): Promise<void> {
+    this.#led.remove(partitionId);
+    this.#catchUp.forget(partitionId);
+    if (partitionId === metadataPartition) this.#unwatch?.();
+    await this.#ends.get(partitionId)?.();
+    this.#ends.delete(partitionId);
+  }
+
+  async #changeSeat(seat: MetadataSeat): Promise<void> {
+    const { environment, directory } = this.#parts;
+    if (this.#record === undefined) return;
+    const record = { ...this.#record, seat };
+    await writeFormationRecord(environment, directory.path, record);
+    this.#joined(record);
+  }
+
+  /** Takes over what a table says, unless a newer one was seen. */
+  #take(state: ClusterState): void {
+    if (this.#stopping.signal.aborted || state.tableVersion <= (this.#state?.tableVersion ?? 0)) return;
     this.#state = state;
     this.#slotPartitions = Array.from(state.slots, (id) => id as PartitionId);
     this.#links.follow(state);
-    this.#following = this.#following.then(() => this.#makeReplicas(state));
+    this.#keeper?.follow(state);
+    this.#onState?.();
+    if (state.nodes.get(this.#self.id)?.state === 'removed') this.#onRemoved(removedError(this.#self.id));
   }
 
-  async #makeReplicas(state: ClusterState): Promise<void> {
-    const manager = this.#manager;
-    for (const placement of initialPlacements(state, this.#self.id)) {
-      if (manager === undefined || this.#stopping.signal.aborted) return;
-      if (manager.partitionIds.includes(placement.partitionId)) continue;
-      try {
-        this.#added(await manager.addReplica(placement));
-      } catch (error) {
-        if (!this.#stopping.signal.aborted) this.#parts.onFatal(error as Error);
-        return;
-      }
-    }
+  /** Others take over first, and the groups let it go. */
+  #onRemoved(error: LogboomError): void {
+    if (this.#removed !== undefined || this.#stopping.signal.aborted) return;
+    this.#removed = error;
+    const { environment, onFatal } = this.#parts;
+    environment.logger.error('this node was removed from the cluster: it ends in a moment', { error });
+    void sleep(environment.clock, removedGraceMs, this.#stopping.signal).then(() => {
+      if (!this.#stopping.signal.aborted) onFatal(error);
+    });
   }
 }
 
-function describe({ configuration, directory, name, version }: ClusterMemberParts): NodeDescription {
+function removedError(nodeId: NodeId): LogboomError {
+  return new LogboomError('NODE_REMOVED', `node ${nodeId} was removed from the cluster`, { facts: { node: nodeId } });
+}
+
+function describe({
+  configuration,
+  directory,
+  name,
+  version,
+  advertisedAddresses,
+}: ClusterMemberParts): NodeDescription {
   const { nodeId, incarnation } = directory.identity;
-  const listed = configuration.cluster.nodes.find(({ id }) => id === nodeId);
-  const { host, port, advertisedAddresses } = configuration;
-  const link = linkListenAddress(configuration);
   return {
     id: nodeId,
     name,
     zone: configuration.zone,
     incarnation,
-    // Port 0 becomes another one when the node listens, before anybody is told.
-    advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, port)],
-    linkAddress: listed?.linkAddress ?? (link && link.port > 0 ? reachableAddress(link.host, link.port) : ''),
+    advertisedAddresses,
+    linkAddress: advertisedLinkAddress(configuration, advertisedAddresses),
     softwareVersion: version,
     featureLevel: supportedFeatureLevel,
     repositoryId: '',
@@ -366,30 +487,5 @@ function stateOf(metadata: MetadataReplica): ClusterState | undefined {
   } catch (error) {
     if (!isLogboomError(error)) throw error;
     return undefined;
-  }
-}
-
-/** What a cluster was formed of does not change by changing the configuration of a node. */
-function checkAgainst(configuration: Configuration, record: FormationRecord): void {
-  if (configuration.cluster.nodes.length === 0) return;
-  const ids = (nodes: readonly { readonly id: NodeId | number }[]): string => nodes.map(({ id }) => id).join(', ');
-  const facts = { cluster: record.clusterId };
-  const listed = ids(configuration.cluster.nodes);
-  const members = ids(record.members);
-  if (listed !== members) {
-    throw new LogboomError(
-      'CONFIGURATION_INVALID',
-      `cluster.nodes lists nodes ${listed}, and the cluster was formed of ${members}: adding and removing nodes is not ` +
-        `possible yet. List the nodes ${members}`,
-      { facts },
-    );
-  }
-  const factor = replicationFactorOf(configuration);
-  if (factor !== record.replicationFactor) {
-    throw new LogboomError(
-      'CONFIGURATION_INVALID',
-      `cluster.replicationFactor is ${factor}, and the cluster was formed with ${record.replicationFactor}: set it to ${record.replicationFactor}`,
-      { facts },
-    );
   }
 }

@@ -16,6 +16,8 @@ export interface ClusterStartParts {
   readonly environment: Pick<Environment, 'clock' | 'logger'>;
   readonly record: FormationRecord;
   readonly replica: MetadataReplica;
+  /** Whether a table is known, from whomever. */
+  readonly isKnown: () => boolean;
   /** The members but this one. */
   readonly others: readonly NodeDescription[];
   /** Rejects when the node does not answer. */
@@ -31,12 +33,12 @@ export interface ClusterStartParts {
  * Repeating the command changes nothing, so it does not matter how often, and by how many leaders, it is proposed.
  */
 export async function initializeMetadata(parts: ClusterStartParts): Promise<void> {
-  const { environment, record, replica, signal } = parts;
+  const { environment, record, replica, isKnown, signal } = parts;
   const { clock, logger } = environment;
   const command = encodeCommand(initialCommand(record), { timeMs: clock.wallMs() });
   while (!signal.aborted) {
     try {
-      if (replica.machine.state !== undefined) return;
+      if (isKnown()) return;
       if (replica.isLeader && (await allHaveRecord(parts))) expectApplied((await replica.propose(command)).result);
     } catch (error) {
       // Another leader, a full queue, a store that is reopened: what passes by itself.

@@ -1,12 +1,15 @@
-/** A node that stops hands its leaderships to others first: a transfer takes one round trip, an election many. */
+/** A node that stops hands its leaderships to others first: a transfer takes a few round trips, an election many. */
 import { isLogboomError } from '../../base/errors.js';
+import { sleep } from '../../base/ports/clock.js';
+import { chooseSuccessor, otherVoters } from '../../partition/index.js';
 import type { ReplicaId } from '../../base/ids.js';
 import type { Clock } from '../../base/ports/clock.js';
-import type { RaftStatus } from '../../raft/types.js';
 import type { NodeReplica } from '../replicas.js';
 
-/** The core gives a transfer up after an election timeout; then another replica is asked. */
 const attemptsMax = 2;
+/** Voters that are well answer a heartbeat: who has not answered for this long is not waited for. */
+const unknownMsMax = 1000;
+const lookAgainMs = 10;
 
 /** Resolves when this node leads nothing that others could, or the time is over. */
 export async function handOverLeaderships(
@@ -18,45 +21,38 @@ export async function handOverLeaderships(
 }
 
 async function handOver(replica: NodeReplica, clock: Clock, untilMs: number): Promise<void> {
-  for (let attempt = 0; attempt < attemptsMax && replica.isLeader; attempt += 1) {
-    const [successor] = successors(replica.raftStatus).slice(attempt);
+  const tried = new Set<ReplicaId>();
+  while (tried.size < attemptsMax && replica.isLeader) {
+    const successor = await nextSuccessor(replica, tried, clock, untilMs);
     if (successor === undefined) return;
+    tried.add(successor);
+    const timeoutMs = (untilMs - clock.monotonicMs()) / (1 + attemptsMax - tried.size);
     try {
-      replica.transferLeader(successor);
+      await replica.handOver(successor, { timeoutMs });
     } catch (error) {
       if (!isLogboomError(error)) throw error;
-      return;
     }
-    await leadershipEnds(
-      replica,
-      clock,
-      clock.monotonicMs() + (untilMs - clock.monotonicMs()) / (attemptsMax - attempt),
-    );
   }
 }
 
-/** Voters that answer, the one that lacks least first. */
-export function successors({ id, progress }: Pick<RaftStatus, 'id' | 'progress'>): ReplicaId[] {
-  return progress
-    .filter(
-      ({ replica, learner, recentActive, state }) =>
-        replica !== id && !learner && recentActive && state === 'replicate',
-    )
-    .toSorted((left, right) => right.match - left.match)
-    .map(({ replica }) => replica);
-}
-
-function leadershipEnds(replica: NodeReplica, clock: Clock, untilMs: number): Promise<void> {
-  if (!replica.isLeader) return Promise.resolve();
-  return new Promise((resolve) => {
-    const finish = (): void => {
-      timer.cancel();
-      unwatch();
-      resolve();
-    };
-    const timer = clock.setTimer(Math.max(0, untilMs - clock.monotonicMs()), finish);
-    const unwatch = replica.watchLeadership(() => {
-      if (!replica.isLeader) finish();
-    });
-  });
+/**
+ * A leader asks every election timeout who has answered since the last time, and for a moment after that it has heard of
+ * nobody: looked at once only, one leadership in ten would not be handed over.
+ */
+async function nextSuccessor(
+  replica: NodeReplica,
+  tried: ReadonlySet<ReplicaId>,
+  clock: Clock,
+  untilMs: number,
+): Promise<ReplicaId | undefined> {
+  const lookUntilMs = Math.min(untilMs, clock.monotonicMs() + unknownMsMax);
+  while (replica.isLeader) {
+    const status = replica.raftStatus;
+    const successor = chooseSuccessor(status, replica.partitionId, tried);
+    if (successor !== undefined) return successor;
+    const mayBecomeFit = otherVoters(status).some((voter) => !tried.has(voter));
+    if (!mayBecomeFit || clock.monotonicMs() >= lookUntilMs) return undefined;
+    await sleep(clock, lookAgainMs);
+  }
+  return undefined;
 }

@@ -17,13 +17,32 @@ const tryAgainMs = 20;
 export class LedPartitions {
   readonly #clock: Clock;
   readonly #leads = new Map<PartitionId, Lead>();
+  readonly #onChange: () => void;
 
-  constructor(clock: Clock) {
+  /** @param onChange what this node leads may have changed */
+  constructor(clock: Clock, onChange: () => void) {
     this.#clock = clock;
+    this.#onChange = onChange;
   }
 
   add(replica: NodeReplica): void {
-    if (!this.#leads.has(replica.partitionId)) this.#leads.set(replica.partitionId, new Lead(replica, this.#clock));
+    if (this.#leads.has(replica.partitionId)) return;
+    const lead = new Lead(replica, this.#clock);
+    this.#leads.set(replica.partitionId, lead);
+    lead.watchLeadership(this.#onChange);
+  }
+
+  /** The replica is removed. */
+  remove(partitionId: PartitionId): void {
+    this.#leads.get(partitionId)?.stop();
+    this.#leads.delete(partitionId);
+  }
+
+  /** What this node leads, and may be asked about. */
+  get all(): readonly { readonly partitionId: PartitionId; readonly term: number }[] {
+    return [...this.#leads]
+      .filter(([, lead]) => lead.isLeader)
+      .map(([partitionId, lead]) => ({ partitionId, term: lead.replicaTerm }));
   }
 
   get(partitionId: PartitionId): LeadingReplica | undefined {
@@ -60,11 +79,19 @@ class Lead implements LeadingReplica {
   }
 
   get isLeader(): boolean {
-    return this.#isConfirmed && this.#replica.isLeader;
+    return this.#isConfirmed && this.#replica.isLeader && !this.#replica.isHandingOver;
+  }
+
+  get isBecomingLeader(): boolean {
+    return !this.#isConfirmed && this.#replica.isLeader && !this.#replica.isHandingOver;
   }
 
   get leader(): ReplicaId {
     return this.#replica.leader;
+  }
+
+  get replicaTerm(): number {
+    return this.#replica.status.term;
   }
 
   watchLeadership(onChange: () => void): () => void {

@@ -1,13 +1,13 @@
 /** What a node says of itself, kept up to date in the metadata: addresses, name, zone and version may change with a restart. */
 import { isLogboomError, LogboomError } from '../../base/errors.js';
 import { sleep } from '../../base/ports/clock.js';
-import { encodeCommand, expectApplied } from '../../metadata/index.js';
 import { nodeDescriptionSchema } from './formation-record.js';
+import { notLeader } from './metadata-proposals.js';
 import type { NodeId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
-import type { NodeDescription } from '../../metadata/index.js';
+import type { ClusterState, NodeDescription } from '../../metadata/index.js';
 import type { CallMethod } from '../../transport/index.js';
-import type { MetadataReplica } from '../replicas.js';
+import type { MetadataProposals } from './metadata-proposals.js';
 
 export const registrationMethod = 'register-node';
 
@@ -18,7 +18,9 @@ export interface RegistrationParts {
   readonly environment: Pick<Environment, 'clock' | 'logger'>;
   readonly clusterId: string;
   readonly self: NodeDescription;
-  readonly replica: MetadataReplica;
+  /** The newest table. */
+  readonly known: () => ClusterState | undefined;
+  readonly proposals: MetadataProposals;
   /** The node that leads the metadata group; undefined when none is known. */
   readonly leader: () => NodeId | undefined;
   readonly call: (nodeId: NodeId, request: Uint8Array) => Promise<unknown>;
@@ -27,10 +29,10 @@ export interface RegistrationParts {
 
 /** Resolves when the metadata says of this node what it says of itself. */
 export async function registerSelf(parts: RegistrationParts): Promise<void> {
-  const { environment, self, replica, signal } = parts;
+  const { environment, self, signal } = parts;
   while (!signal.aborted) {
     try {
-      const known = replica.machine.state?.nodes.get(self.id);
+      const known = parts.known()?.nodes.get(self.id);
       if (known !== undefined && isSame(known, self)) return;
       if (known !== undefined) await register(parts);
     } catch (error) {
@@ -45,21 +47,19 @@ export async function registerSelf(parts: RegistrationParts): Promise<void> {
 }
 
 /** Proposes what another member says of itself, on the leader. */
-export function registrationHandler(parts: () => Omit<RegistrationParts, 'self'> | undefined): CallMethod {
+export function registrationHandler(parts: () => Omit<RegistrationParts, 'self' | 'known'> | undefined): CallMethod {
   return {
     kind: 'unary',
     access: 'members',
     requestBytesMax,
     async handle(request, { hello }) {
       const known = parts();
-      if (known?.replica.isLeader !== true) {
-        throw new LogboomError('NOT_LEADER', 'this node does not lead the metadata group', { retryAfterMs: 100 });
-      }
+      if (known?.proposals.isLeader !== true) throw notLeader();
       const node = decodeDescription(request);
       if (node === undefined || node.id !== hello.nodeId || node.incarnation !== hello.incarnation) {
         throw new LogboomError('INVALID_ARGUMENT', 'a node speaks for itself only');
       }
-      await propose(known, node);
+      await known.proposals.propose({ type: 'register-node', clusterId: known.clusterId, node });
       return new Uint8Array(0);
     },
   };
@@ -73,19 +73,13 @@ function decodeDescription(request: Uint8Array): NodeDescription | undefined {
   }
 }
 
-async function register(parts: RegistrationParts): Promise<void> {
-  const { self, replica, leader, call } = parts;
-  if (replica.isLeader) return propose(parts, self);
+async function register({ self, proposals, clusterId, leader, call }: RegistrationParts): Promise<void> {
+  if (proposals.isLeader) {
+    await proposals.propose({ type: 'register-node', clusterId, node: self });
+    return;
+  }
   const nodeId = leader();
   if (nodeId !== undefined) await call(nodeId, new TextEncoder().encode(JSON.stringify(self)));
-}
-
-async function propose(
-  { clusterId, replica, environment }: Omit<RegistrationParts, 'self'>,
-  node: NodeDescription,
-): Promise<void> {
-  const command = encodeCommand({ type: 'register-node', clusterId, node }, { timeMs: environment.clock.wallMs() });
-  expectApplied((await replica.propose(command)).result);
 }
 
 function isSame(known: NodeDescription, self: NodeDescription): boolean {

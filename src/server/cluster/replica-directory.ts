@@ -1,20 +1,25 @@
-/** Which node has which replica: of the metadata group as the cluster was formed, of all others as the metadata says. */
+/** Which node has which replica: as the newest table says, those that leave included. */
 import { asReplicaId } from '../../base/ids.js';
 import { metadataPartition } from '../replicas.js';
+import { confStateOf } from './own-replicas.js';
 import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
 import type { ClusterState } from '../../metadata/index.js';
 import type { ReplicaPlacement } from '../../partition/index.js';
-import type { ConfState } from '../../raft/types.js';
 import type { FormationRecord } from './formation-record.js';
 
 export class ReplicaDirectory {
   readonly #nodes = new Map<PartitionId, Map<ReplicaId, NodeId>>();
 
+  /**
+   * Of the metadata group, what the node began with counts as well: before there is a table it is all that is known, and later it
+   * does no harm, for an id names the same replica for ever.
+   */
   constructor(record: FormationRecord, state: ClusterState | undefined) {
     for (const { id, replicas } of state?.partitions.values() ?? []) {
       this.#nodes.set(id, new Map(replicas.map(({ replicaId, nodeId }) => [replicaId, nodeId])));
     }
-    this.#nodes.set(metadataPartition, new Map(record.members.map(({ id }, index) => [asReplicaId(index + 1), id])));
+    const known = this.#nodes.get(metadataPartition) ?? [];
+    this.#nodes.set(metadataPartition, new Map([...metadataReplicas(record), ...known]));
   }
 
   nodeOf(partitionId: PartitionId, replicaId: ReplicaId): NodeId | undefined {
@@ -29,25 +34,17 @@ export class ReplicaDirectory {
   }
 }
 
+function metadataReplicas({ members, seat }: FormationRecord): (readonly [ReplicaId, NodeId])[] {
+  if (seat !== undefined) return seat.replicas.map(({ replicaId, nodeId }) => [replicaId, nodeId] as const);
+  return members.map(({ id }, index) => [asReplicaId(index + 1), id] as const);
+}
+
 /** The replica of the metadata group that a member begins with. */
-export function metadataPlacement(record: FormationRecord, nodeId: NodeId): ReplicaPlacement {
-  const replicaId = asReplicaId(1 + record.members.findIndex(({ id }) => id === nodeId));
-  const voters = record.members.map((_, index) => asReplicaId(index + 1));
+export function metadataPlacement({ members, seat }: FormationRecord, nodeId: NodeId): ReplicaPlacement {
+  if (seat !== undefined) {
+    return { partitionId: metadataPartition, replicaId: seat.replicaId, confState: confStateOf(seat.initialVoters) };
+  }
+  const replicaId = asReplicaId(1 + members.findIndex(({ id }) => id === nodeId));
+  const voters = members.map((_, index) => asReplicaId(index + 1));
   return { partitionId: metadataPartition, replicaId, confState: confStateOf(voters) };
-}
-
-/**
- * The replicas of streams that a node begins with the first entry of their logs: voters of the first configuration.
- * Replicas that were added to a group later need its state first, and are left out.
- */
-export function initialPlacements(state: ClusterState, nodeId: NodeId): ReplicaPlacement[] {
-  return [...state.partitions.values()].flatMap(({ id, replicas, initialVoters }) => {
-    const own = replicas.find((replica) => replica.nodeId === nodeId && initialVoters.includes(replica.replicaId));
-    if (id === metadataPartition || own === undefined || own.state === 'lost') return [];
-    return [{ partitionId: id, replicaId: own.replicaId, confState: confStateOf(initialVoters) }];
-  });
-}
-
-function confStateOf(voters: readonly ReplicaId[]): ConfState {
-  return { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 }

@@ -30,6 +30,19 @@ export function linkListenAddress(
   return isAskedFor || isSecured || isOpenAnyway ? address : undefined;
 }
 
+/** Where other nodes find the links of this one: as the list says, else where it says itself; empty: not known before it listens. */
+export function advertisedLinkAddress(configuration: Configuration, advertised: readonly string[] = []): string {
+  const { cluster, nodeId } = configuration;
+  const listed = cluster.nodes.find(({ id }) => id === nodeId);
+  if (listed !== undefined) return listed.linkAddress;
+  const listens = linkListenAddress(configuration);
+  if (listens === undefined || listens.port === 0) return '';
+  const { host, port } = listens;
+  const [first = ''] = [...configuration.advertisedAddresses, ...advertised];
+  const isEverywhere = ['0.0.0.0', '::', '[::]'].includes(host);
+  return `${isEverywhere && first !== '' ? first.slice(0, first.lastIndexOf(':')) : host}:${port}`;
+}
+
 export function replicationFactorOf({ cluster }: Configuration): number {
   return cluster.replicationFactor ?? Math.max(1, cluster.nodes.length);
 }
@@ -63,12 +76,6 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
   if (replicationFactor !== undefined && replicationFactor > nodes.length) {
     complain(
       `cluster.replicationFactor is ${replicationFactor}, and cluster.nodes has ${nodes.length} nodes: two replicas of a partition on one node would be lost together`,
-      'cluster.replicationFactor',
-    );
-  }
-  if (replicationFactor !== undefined && replicationFactor < nodes.length) {
-    complain(
-      `cluster.replicationFactor is ${replicationFactor}, and cluster.nodes has ${nodes.length} nodes: fewer replicas than nodes are not possible yet`,
       'cluster.replicationFactor',
     );
   }

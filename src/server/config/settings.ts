@@ -316,7 +316,8 @@ export const settings = {
       default: 30 * minuteMs,
       min: 0,
       max: 7 * dayMs,
-      description: 'How long a replica that fetches a snapshot keeps the log from being trimmed.',
+      description:
+        'How long a replica that fetches a snapshot keeps the log from being trimmed. Twice as long for each further one when the log was trimmed past a snapshot before it was in place.',
     }),
   },
   snapshots: {

@@ -1,5 +1,6 @@
 /** Methods of StreamService that are carried out on the node that leads the partition of their stream. */
 import { authorizationOf, forwardedHeader } from './remote-calls.js';
+import { ArrivedAppends } from './arrived-appends.js';
 import { RoutedAppends } from './routed-appends.js';
 import { streamNameOf } from './stream-name.js';
 import type { LogboomError } from '../../base/errors.js';
@@ -25,6 +26,8 @@ export interface ForwardingParts {
 export interface ForwardedMethod {
   readonly name: string;
   readonly isIdempotent: boolean;
+  /** It is about the leadership itself: that another node has come to lead is no sign that no answer will come. */
+  readonly outlivesLeadership?: boolean;
   /** Takes a share of what the node may hold in memory; it is given back when nothing is left of the call. */
   readonly reserve?: (request: Buffer, context: CallContext) => Promise<() => void> | (() => void);
 }
@@ -119,7 +122,7 @@ export class Forwarding implements Forward {
 
   session(local: SessionAppends, context: CallContext): SessionAppends {
     return isForwarded(context)
-      ? local
+      ? new ArrivedAppends(this.#parts, local)
       : new RoutedAppends({ ...this.#parts, local, authorization: authorizationOf(context) });
   }
 
@@ -177,7 +180,12 @@ export class Forwarding implements Forward {
 }
 
 function forwardedCall(
-  { name, isIdempotent, service }: ForwardedMethod & { readonly service?: 'ClusterService' },
+  {
+    name,
+    isIdempotent,
+    service,
+    outlivesLeadership = false,
+  }: ForwardedMethod & { readonly service?: 'ClusterService' },
   partitionId: PartitionId,
   context: CallContext,
   signal: AbortSignal,
@@ -188,6 +196,7 @@ function forwardedCall(
     path: `/logboom.v1.${service ?? 'StreamService'}/${name}`,
     partitionId,
     isIdempotent,
+    outlivesLeadership,
     signal,
     deadlineUnixMs,
     authorization,

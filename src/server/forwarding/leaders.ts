@@ -8,10 +8,14 @@ const leaderWaitMs = 3000;
 /** Where nothing tells of a change, it is looked for this often. */
 const lookAgainMs = 50;
 const refusedRetryAfterMs = 100;
+/** How long a request that another node has sent here waits for a replica that was elected to serve. */
+const becomingWaitMs = 1000;
 
 /** What is looked at of a replica here. */
 export interface LeadingReplica {
   readonly isLeader: boolean;
+  /** It was elected, and will serve in a moment, when it has applied what its predecessors acknowledged. */
+  readonly isBecomingLeader: boolean;
   /** 0 when none is known. */
   readonly leader: ReplicaId;
   watchLeadership(onChange: () => void): () => void;
@@ -20,8 +24,12 @@ export interface LeadingReplica {
 /** What this node knows of the cluster. */
 export interface ClusterView {
   readonly nodeId: NodeId;
-  /** Undefined while it is not made yet: in the end every node has one of every partition. */
+  /** Undefined of a partition that has no replica here, or none yet. */
   replicaOf(partitionId: PartitionId): LeadingReplica | undefined;
+  /** The node that says it leads a partition; asked where no replica here could know. */
+  leaderOf(partitionId: PartitionId): NodeId | undefined;
+  /** Calls back when the answer of `leaderOf` may be another one, until the answered function is called. */
+  watchLeaders(onChange: () => void): () => void;
   nodeOf(partitionId: PartitionId, replicaId: ReplicaId): NodeId | undefined;
   /** `HOST:PORT` of gRPC; undefined of an unknown node. */
   addressOf(nodeId: NodeId): string | undefined;
@@ -56,11 +64,17 @@ export class Leaders {
     this.#clock = clock;
   }
 
+  /** Undefined of an unknown replica. */
+  nodeOf(partitionId: PartitionId, replicaId: ReplicaId): NodeId | undefined {
+    return this.#view.nodeOf(partitionId, replicaId);
+  }
+
   /** Undefined when nobody is known to lead. */
   routeOf(partitionId: PartitionId): Route | undefined {
     const replica = this.#view.replicaOf(partitionId);
     if (replica?.isLeader === true) return { type: 'local' };
-    const nodeId = replica && this.#view.nodeOf(partitionId, replica.leader);
+    // A replica here knows better than what was told: in an election, that is the leader before it.
+    const nodeId = replica ? this.#view.nodeOf(partitionId, replica.leader) : this.#view.leaderOf(partitionId);
     // A replica that stopped while it led still believes that it does.
     if (nodeId === undefined || nodeId === this.#view.nodeId) return undefined;
     const address = this.#view.addressOf(nodeId);
@@ -69,7 +83,12 @@ export class Leaders {
 
   /** Calls back when the route may have changed, until the answered function is called. */
   watch(partitionId: PartitionId, onChange: () => void): () => void {
-    return this.#view.replicaOf(partitionId)?.watchLeadership(onChange) ?? ((): void => {});
+    const unwatchReplica = this.#view.replicaOf(partitionId)?.watchLeadership(onChange);
+    const unwatchLeaders = this.#view.watchLeaders(onChange);
+    return () => {
+      unwatchReplica?.();
+      unwatchLeaders();
+    };
   }
 
   /**
@@ -82,7 +101,7 @@ export class Leaders {
     const untilMs = this.#clock.monotonicMs() + leaderWaitMs;
     for (;;) {
       const route = call.isForwarded
-        ? this.#localRoute(partitionId)
+        ? await this.arrived(partitionId, call.signal)
         : await this.await(partitionId, call.signal, untilMs);
       try {
         return await (route.type === 'local' ? carriers.local() : carriers.remote(route));
@@ -114,6 +133,24 @@ export class Leaders {
     }
   }
 
+  /**
+   * Waits until this node serves as the leader, when it was elected and does not do so yet: for requests that another node has
+   * sent here. Refused at once, they would come back after a pause, which is long beside the moment that is missing.
+   *
+   * @throws LogboomError NOT_LEADER; the signal's reason
+   */
+  async arrived(partitionId: PartitionId, signal: AbortSignal): Promise<Route> {
+    const untilMs = this.#clock.monotonicMs() + becomingWaitMs;
+    for (;;) {
+      if (signal.aborted) throw signal.reason;
+      const replica = this.#view.replicaOf(partitionId);
+      if (replica?.isLeader === true) return { type: 'local' };
+      const mayWait = replica?.isBecomingLeader === true && this.#clock.monotonicMs() < untilMs;
+      if (!mayWait) throw this.notLeader(partitionId);
+      await this.#changeOrPause(partitionId, signal);
+    }
+  }
+
   /** What a caller is told who is to go elsewhere. */
   notLeader(partitionId: PartitionId): LogboomError {
     const route = this.routeOf(partitionId);
@@ -133,11 +170,6 @@ export class Leaders {
     const { partition, leader_address: address } = error.facts;
     if (error.reason !== 'NOT_LEADER' || typeof partition !== 'number' || address !== undefined) return error;
     return this.notLeader(partition as PartitionId);
-  }
-
-  #localRoute(partitionId: PartitionId): Route {
-    if (this.#view.replicaOf(partitionId)?.isLeader !== true) throw this.notLeader(partitionId);
-    return { type: 'local' };
   }
 
   #changeOrPause(partitionId: PartitionId, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,8 @@ export interface ForwardedCall {
   readonly partitionId: PartitionId;
   /** Whether to do it twice is no more than to do it once. */
   readonly isIdempotent: boolean;
+  /** Whether its answer is waited for also when another node has come to lead. */
+  readonly outlivesLeadership: boolean;
   readonly signal: AbortSignal;
   /** Milliseconds since the Unix epoch; Infinity when there is none. */
   readonly deadlineUnixMs: number;
@@ -132,7 +134,10 @@ export class RemoteCalls {
   }
 
   /** Ends with the caller, and some time after another node has come to lead: the old one may answer nothing any more. */
-  #ending(node: RemoteNode, { partitionId, signal }: ForwardedCall): { signal: AbortSignal; end: () => void } {
+  #ending(
+    node: RemoteNode,
+    { partitionId, signal, outlivesLeadership }: ForwardedCall,
+  ): { signal: AbortSignal; end: () => void } {
     const { leaders, clock } = this.#parts;
     const controller = new AbortController();
     const abort = (): void => controller.abort();
@@ -140,7 +145,7 @@ export class RemoteCalls {
     const unwatch = leaders.watch(partitionId, () => {
       const route = leaders.routeOf(partitionId);
       const hasMoved = route !== undefined && (route.type === 'local' || route.nodeId !== node.nodeId);
-      if (hasMoved && timers.length === 0) timers.push(clock.setTimer(lateAnswerMs, abort));
+      if (hasMoved && !outlivesLeadership && timers.length === 0) timers.push(clock.setTimer(lateAnswerMs, abort));
     });
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();

@@ -14,7 +14,7 @@ import { WatchedFiles } from './watched-files.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Gauge } from '../../base/ports/metrics.js';
 import type { LinkTls } from '../../transport/index.js';
-import type { Configuration } from '../config/index.js';
+import type { Configuration, ListedNode } from '../config/index.js';
 import type { OwnCertificate } from './certificates.js';
 import type { CallGate } from './gate.js';
 import type { NamedFile } from './watched-files.js';
@@ -63,11 +63,13 @@ export class NodeSecurity {
   #gate: TokenGate | undefined;
   #grpc: { tls: GrpcTls; readonly server: ReplaceableCredentials } | undefined;
   #link: LinkCertificates | undefined;
+  #linkHosts: readonly { readonly id: number; readonly host: string }[] = [];
   #loop: Promise<void> | undefined;
 
   private constructor(environment: SecurityEnvironment, configuration: Configuration) {
     this.#environment = environment;
     this.#configuration = configuration;
+    this.followNodes([]);
     this.#expiry = environment.metrics.gauge(
       'logboom_security_certificate_expiry_timestamp_seconds',
       'When the certificate of the node expires, in seconds since the Unix epoch, by listener.',
@@ -114,8 +116,7 @@ export class NodeSecurity {
   get linkTls(): LinkTls | undefined {
     if (this.#link === undefined) return undefined;
     const current = (): LinkCertificates => this.#link as LinkCertificates;
-    const { nodes, linkServerName } = this.#configuration.cluster;
-    const hosts = nodes.map(({ id, linkAddress }) => ({ id, host: hostOf(linkAddress) }));
+    const { linkServerName } = this.#configuration.cluster;
     return {
       get certificate() {
         return current().own.certificate;
@@ -129,9 +130,15 @@ export class NodeSecurity {
       serverName: linkServerName === '' ? undefined : linkServerName,
       namesOf: (nodeId) =>
         linkServerName === ''
-          ? hosts.filter(({ id }) => nodeId === undefined || id === nodeId).map(({ host }) => host)
+          ? this.#linkHosts.filter(({ id }) => nodeId === undefined || id === nodeId).map(({ host }) => host)
           : [linkServerName],
     };
+  }
+
+  /** The nodes of the cluster, as the metadata has them: from here on they are known by their hosts, beside those of the list. */
+  followNodes(nodes: readonly ListedNode[]): void {
+    const all = [...this.#configuration.cluster.nodes, ...nodes];
+    this.#linkHosts = all.map(({ id, linkAddress }) => ({ id, host: hostOf(linkAddress) }));
   }
 
   /** Calls back after certificates of links have changed. */

@@ -43,6 +43,7 @@ export const methodRequirements = {
   CreateSnapshot: { on: 'cluster', anyOf: ['admin'] },
   ListSnapshots: { on: 'cluster', anyOf: ['read', 'admin'] },
   Trim: { on: 'cluster', anyOf: ['admin'] },
+  TransferLeadership: { on: 'cluster', anyOf: ['admin'] },
 } as const satisfies Readonly<Record<string, Requirement>>;
 
 export type MethodName = keyof typeof methodRequirements;

@@ -3,8 +3,9 @@ import { status as grpcStatus } from '@grpc/grpc-js';
 import { callerOf } from '../rpc/definitions.js';
 import { authorizationOf, unaryCall } from '../forwarding/remote-calls.js';
 import type { ServiceError } from '@grpc/grpc-js';
-import type { NodeId } from '../../base/ids.js';
-import type { NodeView } from '../../metadata/index.js';
+import { metadataPartition } from '../replicas.js';
+import type { NodeId, PartitionId } from '../../base/ids.js';
+import type { ClusterState, NodeView, PartitionView } from '../../metadata/index.js';
 import type { CallContext } from '../rpc/calls.js';
 import type { RemoteCalls } from '../forwarding/remote-calls.js';
 
@@ -14,9 +15,12 @@ const answerMs = 1000;
 export interface ClusterNodesParts {
   readonly nodeId: NodeId;
   readonly remote: RemoteCalls;
-  /** As the metadata has them, this node among them. */
-  readonly nodes: () => readonly NodeView[];
-  readonly replicas: () => readonly PlacedReplica[];
+  /** The newest table; undefined before there is one. */
+  readonly state: () => ClusterState | undefined;
+  /** What holds up a group that this node leads, in a word; empty when nothing does. */
+  readonly waitReason: (partitionId: PartitionId) => string;
+  /** Of a partition without a replica here: the term in which it was last heard to be led. */
+  readonly termOf: (partitionId: PartitionId) => number;
 }
 
 export interface PlacedReplica {
@@ -38,12 +42,28 @@ export class ClusterNodes {
 
   /** Where the metadata wants replicas, whether or not they answer. */
   get replicas(): readonly PlacedReplica[] {
-    return this.#parts.replicas();
+    return [...(this.#parts.state()?.partitions.values() ?? [])].flatMap(({ id, replicas }) =>
+      replicas.map(({ replicaId, nodeId }) => ({ partitionId: id, replicaId, nodeId })),
+    );
   }
 
-  /** The nodes but this one. */
+  /** All partitions of streams. */
+  get partitions(): readonly PartitionView[] {
+    return [...(this.#parts.state()?.partitions.values() ?? [])].filter(({ id }) => id !== metadataPartition);
+  }
+
+  waitReason(partitionId: PartitionId): string {
+    return this.#parts.waitReason(partitionId);
+  }
+
+  termOf(partitionId: PartitionId): number {
+    return this.#parts.termOf(partitionId);
+  }
+
+  /** The nodes of the cluster but this one. */
   get known(): readonly NodeView[] {
-    return this.#parts.nodes().filter(({ id }) => id !== this.#parts.nodeId);
+    const nodes = [...(this.#parts.state()?.nodes.values() ?? [])];
+    return nodes.filter(({ id, state }) => id !== this.#parts.nodeId && state !== 'removed');
   }
 
   /** The nodes but this one, asked for the same, with the token of the caller; each answers for itself alone. */

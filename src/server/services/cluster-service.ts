@@ -1,6 +1,6 @@
 /** ClusterService: the node and its partitions, as operators and clients see them. */
 import { isLogboomError, LogboomError } from '../../base/errors.js';
-import { asPartitionId } from '../../base/ids.js';
+import { asPartitionId, type PartitionId } from '../../base/ids.js';
 import { readLimits } from '../../streams/index.js';
 import { formatStateHash } from '../../state-store/index.js';
 import type { StateStoreVerification } from '../../state-store/types.js';
@@ -44,8 +44,14 @@ export interface ClusterParts {
 interface NodesAnswer {
   readonly nodes: readonly object[];
 }
+interface PartitionAnswer {
+  readonly id: number;
+  readonly replicas: readonly object[];
+  readonly slotCount: number;
+  readonly streamCount: number;
+}
 interface PartitionsAnswer {
-  readonly partitions: readonly { readonly id: number; readonly replicas: readonly object[] }[];
+  readonly partitions: readonly PartitionAnswer[];
 }
 
 /** Damaged values that one message names. */
@@ -110,7 +116,7 @@ export class ClusterMethods {
       ],
       slotPartitions: partitions.slotPartitions,
       answeredBy: facts.identity.nodeId,
-      leaders: [...router.replicas()].flatMap((replica) => this.#leaderOf(replica)),
+      leaders: this.#partitionIds.flatMap((partitionId) => this.#leaderOf(partitionId)),
       limits: {
         recordBytes: limits.recordBytes,
         batchBytes: limits.batchBytes,
@@ -122,13 +128,19 @@ export class ClusterMethods {
     };
   }
 
+  /** Of the whole cluster. */
+  get #partitionIds(): readonly PartitionId[] {
+    return this.#parts.others.partitions.map(({ id }) => id);
+  }
+
   /** Of a partition without a known leader nothing is said. */
-  #leaderOf(replica: StreamsReplica): readonly object[] {
-    const { leaders, nodeFacts } = this.#parts;
-    const { partitionId, status } = replica;
+  #leaderOf(partitionId: PartitionId): readonly object[] {
+    const { leaders, nodeFacts, partitions, others } = this.#parts;
+    const replica = partitions.replicaOf(partitionId);
     const route = leaders.routeOf(partitionId);
     const node = route?.type === 'local' ? nodeFacts().identity.nodeId : route?.nodeId;
-    return node === undefined ? [] : [{ partition: partitionId, node, term: status.term }];
+    const term = replica?.status.term ?? others.termOf(partitionId) ?? 0;
+    return node === undefined ? [] : [{ partition: partitionId, node, term }];
   }
 
   /** All replicas of all nodes; asked by one of them, those of this one alone. */
@@ -136,21 +148,35 @@ export class ClusterMethods {
     const own = await this.#ownPartitions();
     const { others } = this.#parts;
     if (isForwarded(context)) return { partitions: own };
-    const replicas = new Map<number, object[]>();
+    const found = new Map(this.#partitionIds.map((id) => [id as number, own.find((one) => one.id === id)]));
+    const partitions = new Map([...found].map(([id, one]) => [id, one ?? this.#partitionWithout(id)]));
     for (const asked of await others.ask<PartitionsAnswer>('ListPartitions', context)) {
-      for (const [id, replica] of replicasOf(asked, others)) replicas.set(id, [...(replicas.get(id) ?? []), replica]);
+      for (const { id, replicas, streamCount } of partitionsOf(asked, others)) {
+        const known = partitions.get(id);
+        if (known === undefined) continue;
+        const all = [...known.replicas, ...replicas].toSorted(byReplicaId);
+        partitions.set(id, { ...known, replicas: all, streamCount: Math.max(known.streamCount, streamCount) });
+      }
     }
-    const partitions = own.map((partition) => ({
-      ...partition,
-      replicas: [...partition.replicas, ...(replicas.get(partition.id) ?? [])].toSorted(byReplicaId),
-    }));
-    return { partitions };
+    return { partitions: [...partitions.values()] };
   }
 
-  async #ownPartitions(): Promise<{ readonly id: number; readonly replicas: readonly object[] }[]> {
-    const { partitions, router } = this.#parts;
+  /** Of a partition that has no replica here. */
+  #partitionWithout(id: number): PartitionAnswer {
+    return { id, replicas: [], slotCount: this.#slotCounts.get(id) ?? 0, streamCount: 0 };
+  }
+
+  get #slotCounts(): ReadonlyMap<number, number> {
     const slots = new Map<number, number>();
-    for (const partitionId of partitions.slotPartitions) slots.set(partitionId, (slots.get(partitionId) ?? 0) + 1);
+    for (const partitionId of this.#parts.partitions.slotPartitions) {
+      slots.set(partitionId, (slots.get(partitionId) ?? 0) + 1);
+    }
+    return slots;
+  }
+
+  async #ownPartitions(): Promise<PartitionAnswer[]> {
+    const { router } = this.#parts;
+    const slots = this.#slotCounts;
     const messages = [...router.replicas()].map(async (replica) => ({
       id: replica.partitionId,
       replicas: [await replicaMessage(replica)],
@@ -188,17 +214,16 @@ export class ClusterMethods {
   }
 }
 
-function* replicasOf(asked: NodeAnswer<PartitionsAnswer>, nodes: ClusterNodes): Iterable<readonly [number, object]> {
-  if ('answer' in asked) {
-    for (const { id, replicas } of asked.answer.partitions) for (const replica of replicas) yield [id, replica];
-    return;
-  }
+type FoundPartition = Pick<PartitionAnswer, 'id' | 'replicas' | 'streamCount'>;
+
+function partitionsOf(asked: NodeAnswer<PartitionsAnswer>, nodes: ClusterNodes): readonly FoundPartition[] {
+  if ('answer' in asked) return asked.answer.partitions;
   const nodeId = asked.node.id;
-  for (const placed of nodes.replicas) {
-    if (placed.nodeId !== nodeId) continue;
-    const { partitionId, replicaId } = placed;
-    yield [partitionId, { replicaId, nodeId, role: 'unreachable', fault: `node ${nodeId}: ${asked.failure}` }];
-  }
+  const placed = nodes.replicas.filter((replica) => replica.nodeId === nodeId);
+  return placed.map(({ partitionId, replicaId }) => {
+    const replica = { replicaId, nodeId, role: 'unreachable', fault: `node ${nodeId}: ${asked.failure}` };
+    return { id: partitionId, replicas: [replica], streamCount: 0 };
+  });
 }
 
 /** What is known of a node without it. */

@@ -5,7 +5,11 @@ import { ErrorReporter } from '../rpc/errors.js';
 import { GrpcServer } from '../rpc/grpc-server.js';
 import { authorizedAppends } from './authorized-appends.js';
 import { streamsLimitsOf } from '../partition-options.js';
-import { Forwarding } from '../forwarding/forwarding.js';
+import { Forwarding, isForwarded } from '../forwarding/forwarding.js';
+import { authorizationOf } from '../forwarding/remote-calls.js';
+import { metadataPartition } from '../replicas.js';
+import { callerOf } from '../rpc/definitions.js';
+import { allStreams, type StreamsPage } from './all-streams.js';
 import { Appender, LocalAppends } from './appends.js';
 import { runAppendSession } from './append-session.js';
 import { ClusterMethods } from './cluster-service.js';
@@ -13,6 +17,7 @@ import { Pages, pageBytes, Reads } from './reads.js';
 import { Router } from './routing.js';
 import { StreamMethods } from './stream-service.js';
 import { SnapshotMethods, type SnapshotParts } from './snapshot-methods.js';
+import { TransferMethod, type TransferRequest, type TransferredReplica } from './transfer-method.js';
 import { Tails } from './tails.js';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { asPartitionId, type PartitionId } from '../../base/ids.js';
@@ -48,7 +53,7 @@ export interface NodeServicesParts {
   readonly drain: AbortSignal;
   readonly nodeFacts: () => NodeFacts;
   /** Of any partition, that of the metadata too. @throws LogboomError PARTITION_NOT_FOUND */
-  readonly replicaOf: SnapshotParts['replicaOf'];
+  readonly replicaOf: (id: PartitionId) => ReturnType<SnapshotParts['replicaOf']> & TransferredReplica;
   readonly repository: SnapshotParts['repository'];
   /** The other nodes, if there are any. */
   readonly cluster: ClusterAround;
@@ -155,9 +160,7 @@ export class NodeServices {
         ({ name }) => name,
         (request, context) => streams.getStream(request, context),
       ),
-      ListStreams: calls.unary('ListStreams', (request: ListStreamsRequest, context) =>
-        streams.listStreams(request, context),
-      ),
+      ListStreams: calls.unary('ListStreams', this.#listStreams(streams)),
       UpdateStream: change<UpdateStreamRequest>(
         'UpdateStream',
         ({ name }) => name,
@@ -196,6 +199,35 @@ export class NodeServices {
     } as UntypedServiceImplementation;
   }
 
+  /** Not idempotent: the one that leads when it is asked again may be another, which would hand over once more. */
+  #transferLeadership(forward: Forward, partitionOf: (request: { readonly partition: number }) => PartitionId): object {
+    const { environment, nodeFacts, replicaOf, cluster } = this.#parts;
+    const method = new TransferMethod({
+      clock: environment.clock,
+      nodeId: () => nodeFacts().identity.nodeId,
+      replicaOf,
+      nodeOf: (partitionId, replicaId) => cluster.leaders.nodeOf(partitionId, replicaId),
+    });
+    const name = 'TransferLeadership';
+    return this.calls.unaryEither(
+      name,
+      forward.ofPartition<TransferRequest, object>(
+        { name, isIdempotent: false, outlivesLeadership: true },
+        partitionOf,
+        (request, context) => method.transfer(request, context),
+      ),
+    );
+  }
+
+  #listStreams(streams: StreamMethods): UnaryMethod<ListStreamsRequest, object> {
+    const { cluster, environment, partitions } = this.#parts;
+    const local: UnaryMethod<ListStreamsRequest, StreamsPage> = (request, context) =>
+      streams.listStreams(request, context);
+    const elsewhere = (): PartitionId[] =>
+      cluster.nodes.partitions.map(({ id }) => id).filter((id) => partitions.replicaOf(id) === undefined);
+    return allStreams({ ...cluster, crc32: environment.crc32, elsewhere, local });
+  }
+
   #forwarding(): Forward {
     const { cluster, environment, drain } = this.#parts;
     return new Forwarding({
@@ -232,14 +264,26 @@ export class NodeServices {
     const snapshots = new SnapshotMethods(this.#parts);
     const forward = this.#forwarding();
     const partitionOf = ({ partition }: { readonly partition: number }): PartitionId => asPartitionId(partition);
+    const hasReplica = (request: { readonly partition: number }): boolean =>
+      partitionOf(request) === metadataPartition || partitions.replicaOf(partitionOf(request)) !== undefined;
     const onLeader = <Request extends { readonly partition: number }>(
       name: 'CreateSnapshot' | 'Trim',
       method: (request: Request) => Promise<object>,
     ): object => calls.unaryEither(name, forward.ofPartition({ name, isIdempotent: true }, partitionOf, method));
     return {
       CreateSnapshot: onLeader<{ partition: number }>('CreateSnapshot', (request) => snapshots.create(request)),
+      TransferLeadership: this.#transferLeadership(forward, partitionOf),
       Trim: onLeader<{ partition: number; dryRun: boolean }>('Trim', (request) => snapshots.trim(request)),
-      ListSnapshots: calls.unary('ListSnapshots', (request: { partition: number }) => snapshots.list(request)),
+      // Any node with a replica can tell.
+      ListSnapshots: calls.unaryEither('ListSnapshots', (request: { partition: number }, bytes, context) => {
+        const list = (): Promise<object> => snapshots.list(request);
+        if (around === undefined || hasReplica(request)) return list();
+        return forward.ofPartition({ name: 'ListSnapshots', isIdempotent: true }, partitionOf, list)(
+          request,
+          bytes,
+          context,
+        );
+      }),
       DescribeCluster: calls.unary('DescribeCluster', (request: { readonly ownView: boolean }, context) =>
         cluster.describeCluster(request, context),
       ),
@@ -247,8 +291,43 @@ export class NodeServices {
       VerifyPartition: calls.stream(
         'VerifyPartition',
         (request: { partition: number }, sink: MessageSink<object>, context) =>
-          cluster.verifyPartition(request, sink, context),
+          around === undefined || hasReplica(request)
+            ? cluster.verifyPartition(request, sink, context)
+            : this.#verifyElsewhere(around, request, sink, context),
       ),
     } as UntypedServiceImplementation;
+  }
+
+  /** Its leader verifies a partition that has no replica here. */
+  #verifyElsewhere(
+    { leaders, remote, nodes }: ClusterAround,
+    request: { readonly partition: number },
+    sink: MessageSink<object>,
+    context: CallContext,
+  ): Promise<void> {
+    const partitionId = asPartitionId(request.partition);
+    const { path, requestSerialize } = callerOf('ClusterService', 'VerifyPartition');
+    const { signal, deadlineUnixMs } = context;
+    const authorization = authorizationOf(context);
+    const call = {
+      path,
+      partitionId,
+      isIdempotent: true,
+      outlivesLeadership: false,
+      signal,
+      deadlineUnixMs,
+      authorization,
+    };
+    const missing = async (): Promise<void> => void this.#router.replica(partitionId);
+    // Of a partition that the cluster does not have, nobody would ever lead it.
+    if (isForwarded(context) || !nodes.partitions.some(({ id }) => id === partitionId)) return missing();
+    return leaders.run(
+      partitionId,
+      { signal, isForwarded: false },
+      {
+        local: missing,
+        remote: (node) => remote.stream(node, call, requestSerialize(request), sink as MessageSink<Buffer>),
+      },
+    );
   }
 }

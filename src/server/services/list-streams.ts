@@ -40,7 +40,7 @@ export function listAllStreams(
   const streams = merged.slice(0, limit);
   const last = streams.at(-1);
   const more = merged.length > limit || pages.some((page) => page.more);
-  return { streams, nextPageToken: more && last ? tokenOfName(last.stream.name, crc32) : '' };
+  return { streams, nextPageToken: more && last ? streamsPageToken(last.stream.name, crc32) : '' };
 }
 
 /**
@@ -70,7 +70,7 @@ function listVisible(
 /** Base64url of version (1), CRC-32 of the name (4, big-endian), the name. */
 const version = 1;
 
-function tokenOfName(name: string, crc32: Crc32): string {
+export function streamsPageToken(name: string, crc32: Crc32): string {
   const bytes = Buffer.from(name);
   const header = Buffer.alloc(5);
   header[0] = version;

@@ -16,6 +16,7 @@ import type { AppendAdmission } from '../admission.js';
 import { listAllStreams } from './list-streams.js';
 import { streamRights } from '../security/rights.js';
 import type { CallContext } from '../rpc/calls.js';
+import type { ListedStream, StreamsPage } from './all-streams.js';
 import type { ListStreamsRequest } from './list-streams.js';
 import type { Router, StreamsReplica } from './routing.js';
 
@@ -83,7 +84,8 @@ export class StreamMethods {
     return { stream: streamMessage(requireStream(replica.machine, name), replica) };
   }
 
-  async listStreams(request: ListStreamsRequest, { signal, caller }: CallContext): Promise<object> {
+  /** Those of the partitions that have a replica here. */
+  async listStreams(request: ListStreamsRequest, { signal, caller }: CallContext): Promise<StreamsPage> {
     const replicas = [...this.#parts.router.replicas()];
     await Promise.all(replicas.map((replica) => this.#parts.confirm(replica, signal)));
     const isVisible = caller.isUnlimited ? undefined : (name: string): boolean => caller.mayOn(name, streamRights);
@@ -147,7 +149,7 @@ export class StreamMethods {
   }
 }
 
-function streamMessage(stream: StreamView, replica: StreamsReplica): object {
+function streamMessage(stream: StreamView, replica: StreamsReplica): ListedStream {
   return {
     name: stream.name,
     epoch: stream.epoch,

@@ -37,14 +37,20 @@ export function encodeStatus(error: LogboomError): Buffer {
     .int64(1, errorRegistry[error.reason].status)
     .string(2, boundedText(error.message))
     .message(3, anyOf('google.rpc.ErrorInfo', info));
-  if (error.retryAfterMs !== undefined) {
-    const retryAfterMs = Math.max(1, Math.ceil(error.retryAfterMs));
-    const duration = new ProtobufWriter()
-      .int64(1, Math.floor(retryAfterMs / 1000))
-      .int64(2, (retryAfterMs % 1000) * 1_000_000);
-    status.message(3, anyOf('google.rpc.RetryInfo', new ProtobufWriter().message(1, duration)));
+  // Its presence says that the request may be sent again, so that a client needs no table of reasons.
+  if (error.retryable || error.retryAfterMs !== undefined) {
+    status.message(3, anyOf('google.rpc.RetryInfo', retryInfo(error.retryAfterMs)));
   }
   return Buffer.from(status.finish());
+}
+
+/** Without a hint it has no delay. */
+function retryInfo(hintMs: number | undefined): ProtobufWriter {
+  const info = new ProtobufWriter();
+  if (hintMs === undefined) return info;
+  const delayMs = Math.max(1, Math.ceil(hintMs));
+  const duration = new ProtobufWriter().int64(1, Math.floor(delayMs / 1000)).int64(2, (delayMs % 1000) * 1_000_000);
+  return info.message(1, duration);
 }
 
 function anyOf(type: string, message: ProtobufWriter): ProtobufWriter {

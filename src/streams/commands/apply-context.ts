@@ -4,6 +4,7 @@ import type { Lsn } from '../../base/ids.js';
 import type { StateTransaction } from '../../base/state-machine.js';
 import type { ClearingWork } from '../clearing-work.js';
 import type { ProducerTable } from '../producer-table.js';
+import { otherEpoch, viewOf } from '../stream-table.js';
 import type { StreamState, StreamTable } from '../stream-table.js';
 import type { RefusedResult } from '../types.js';
 
@@ -26,11 +27,8 @@ export function streamGone(streamId: number): RefusedResult {
 }
 
 export function epochMismatch(stream: StreamState, expectedEpoch: number): RefusedResult {
-  return refused(
-    'STREAM_EPOCH_MISMATCH',
-    `Stream ${JSON.stringify(stream.name)} has epoch ${stream.epoch}, expected was ${expectedEpoch}.`,
-    { stream_epoch: stream.epoch, first_seq: stream.firstSeq, next_seq: stream.nextSeq },
-  );
+  const { reason, message, facts } = otherEpoch(viewOf(stream), `expected was ${expectedEpoch}`, expectedEpoch);
+  return refused(reason, message, facts);
 }
 
 export function fencingMismatch(stream: StreamState): RefusedResult {

@@ -73,6 +73,7 @@ function newStream(command: CreateStreamCommand, { lsn, timeMs }: ApplyContext):
     bytesThrough: 0,
     lastAppendMs: 0,
     producerCount: 0,
+    forks: [],
   };
 }
 

@@ -26,6 +26,7 @@ const answerBytesMax = 65_536;
 /** One attempt at a session with a peer, and what becomes of it. Never used again once it ended. */
 export class Connection {
   readonly session: ClientHttp2Session;
+  readonly #destroy: () => void;
   readonly #parts: LinkParts;
   readonly #address: NodeAddress;
   readonly #toNodeId: NodeId;
@@ -49,7 +50,9 @@ export class Connection {
     this.#address = peer.address;
     this.#toNodeId = peer.nodeId;
     this.#events = events;
-    this.session = openSession(parts, peer.address);
+    const { session, destroy } = openSession(parts, peer.address);
+    this.session = session;
+    this.#destroy = destroy;
     const headers = helloHeaders(parts.host.identity(), peer.nodeId);
     this.#stream = this.session.request({ ':method': 'POST', ':path': messagesPath, ...headers }, { endStream: false });
     this.#writer = new MessageWriter(this.#stream, queue, crc32, options, (messages, bytes) =>
@@ -81,7 +84,7 @@ export class Connection {
     this.#hasEnded = true;
     this.#connectTimer.cancel();
     this.#watch.stop();
-    this.session.destroy();
+    this.#destroy();
   }
 
   get #name(): string {

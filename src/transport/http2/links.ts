@@ -135,12 +135,12 @@ export class Links {
     request: Uint8Array,
     options: CallOptions = {},
   ): Promise<Uint8Array> {
-    const session = openSession(this.#parts, address);
+    const { session, destroy } = openSession(this.#parts, address);
     session.on('error', () => {});
     try {
       return await callOnce(this.#parts, session, { method, request, toNodeId: undefined, options });
     } finally {
-      session.destroy();
+      destroy();
     }
   }
 

@@ -42,12 +42,25 @@ export function tlsOptions({ certificate, key, certificateAuthority }: LinkTls):
   };
 }
 
+export interface OpenedSession {
+  readonly session: ClientHttp2Session;
+  /**
+   * Ends session and connection. A session that is destroyed by itself waits for its socket, and so for the end of an
+   * attempt to connect, which takes minutes where a machine is gone and nothing answers: a stopped process would not end.
+   */
+  readonly destroy: () => void;
+}
+
 /** A session that connects; the caller takes its errors. */
-export function openSession({ options, tls }: LinkParts, address: NodeAddress): ClientHttp2Session {
+export function openSession({ options, tls }: LinkParts, address: NodeAddress): OpenedSession {
   const scheme = tls === undefined ? 'http' : 'https';
+  const attempt = new AbortController();
+  // An option of the socket, to which it is passed on; the types leave those out.
+  const socketOptions = { signal: attempt.signal };
   const session = connect(`${scheme}://${formatAddress(address)}`, {
     settings: settings(options),
     maxSessionMemory: sessionMemoryMax,
+    ...socketOptions,
     ...(tls === undefined ? {} : tlsOptions(tls)),
     ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
   });
@@ -56,7 +69,12 @@ export function openSession({ options, tls }: LinkParts, address: NodeAddress): 
     socket.setNoDelay(true);
     session.setLocalWindowSize(options.sessionWindowBytes);
   });
-  return session;
+  const destroy = (): void => {
+    const { connecting } = session;
+    session.destroy();
+    if (connecting) attempt.abort();
+  };
+  return { session, destroy };
 }
 
 export function makeServer({ options, tls }: LinkParts): Http2Server | Http2SecureServer {

@@ -43,6 +43,7 @@ const expected: Readonly<
   CreateSnapshot: { cluster: ['admin'] },
   ListSnapshots: { cluster: ['read', 'admin'] },
   Trim: { cluster: ['admin'] },
+  TransferLeadership: { cluster: ['admin'] },
 };
 
 const requests: Readonly<Record<MethodName, (stream: string) => object>> = {
@@ -63,6 +64,7 @@ const requests: Readonly<Record<MethodName, (stream: string) => object>> = {
   CreateSnapshot: () => ({ partition: 1 }),
   ListSnapshots: () => ({ partition: 1 }),
   Trim: () => ({ partition: 1, dryRun: true }),
+  TransferLeadership: () => ({ partition: 1, node: 1 }),
 };
 
 const names = [...protoMethods.keys()] as MethodName[];

@@ -44,6 +44,7 @@ export function decodeStatusDetails(bytes: Uint8Array): {
   code: number;
   message: string;
   errorInfo: { reason: string; domain: string; metadata: Record<string, string> };
+  hasRetryInfo: boolean;
   retryDelayMs: number | undefined;
 } {
   const status = googleCodecs('Status').decodeResponse(bytes);
@@ -52,11 +53,13 @@ export function decodeStatusDetails(bytes: Uint8Array): {
     const detail = details.find((any) => (any.type_url ?? any.typeUrl) === `type.googleapis.com/google.rpc.${name}`);
     return detail && googleCodecs(name).decodeResponse(detail.value);
   };
-  const retry = ofType('RetryInfo')?.['retryDelay'] as { seconds: string; nanos: number } | undefined;
+  const retryInfo = ofType('RetryInfo');
+  const retry = retryInfo?.['retryDelay'] as { seconds: string; nanos: number } | null | undefined;
   return {
     code: status['code'] as number,
     message: status['message'] as string,
     errorInfo: ofType('ErrorInfo') as never,
-    retryDelayMs: retry && Number(retry.seconds) * 1000 + retry.nanos / 1e6,
+    hasRetryInfo: retryInfo !== undefined,
+    retryDelayMs: retry ? Number(retry.seconds) * 1000 + retry.nanos / 1e6 : undefined,
   };
 }
