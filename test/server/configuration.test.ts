@@ -292,10 +292,6 @@ describe('contradictions name both settings and where they come from', () => {
       [threeNodes, '--cluster-replication-factor=4'],
       ['cluster.replicationFactor is 4', 'cluster.nodes has 3 nodes'],
     ],
-    [
-      [threeNodes, '--cluster-replication-factor=2'],
-      ['cluster.replicationFactor is 2', 'not possible yet'],
-    ],
     [[threeNodes, '--port=0'], ['port is 0 and cluster.nodes is set']],
     [[threeNodes, '--cluster-link-port=7401'], ['httpPort and the port of links are both 7401']],
     [[threeNodes, '--cluster-link-port=7400'], ['port and the port of links are both 7400']],

@@ -37,7 +37,7 @@ function addList(partition: Command, io: CommandIo): void {
   const command = partition
     .command('list')
     .alias('ls')
-    .description('list partitions with roles and every LSN of their replicas')
+    .description('list partitions, replicas and LSNs')
     .option('-w, --watch', 'again and again, until interrupted')
     .addOption(
       new Option('--interval <duration>', 'from one look to the next').argParser(durationArgument).default(1000, '1s'),
@@ -95,7 +95,7 @@ async function watchList(context: CommandContext, client: LogboomClient, { inter
 function addVerify(partition: Command, io: CommandIo): void {
   const command = partition
     .command('verify')
-    .description('read every stored value and verify its checksum')
+    .description('verify the checksum of every value')
     .argument('[id]', 'number of the partition', countArgument)
     .option('--all', 'every partition')
     .addHelpText(
@@ -169,7 +169,7 @@ function addTransfer(partition: Command, io: CommandIo): void {
   const command = partition
     .command('transfer-leader')
     .description('let another node lead a partition')
-    .argument('<partition>', 'number of the partition', countArgument)
+    .argument('<id>', 'number of the partition', countArgument)
     .option('--to <node>', 'id or name of the node that is to lead; without it, whichever lacks least')
     .addHelpText(
       'after',
