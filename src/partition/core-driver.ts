@@ -23,6 +23,8 @@ export interface CoreDriverParts {
   readonly onReadDropped: (context: number) => void;
   readonly onSnapshotNeeded: (start: LogStart) => void;
   readonly onLeadership: (leadership: Leadership) => void;
+  /** Calls back once, in this turn of the event loop, after those that were given before. */
+  readonly atEndOfTurn: (work: () => void) => void;
   /** The replica cannot go on. */
   readonly onFault: (error: unknown) => void;
 }
@@ -35,6 +37,11 @@ export interface CoreDriverParts {
 export class CoreDriver {
   readonly #parts: CoreDriverParts;
   readonly #afterDurable: MessagesAfterDurable;
+  readonly #pumpDue = (): void => {
+    this.#pumpScheduled = false;
+    this.report(this.#pumpNow);
+  };
+  readonly #pumpNow = (): void => this.#pump();
   #pumpScheduled = false;
 
   constructor(parts: CoreDriverParts) {
@@ -67,10 +74,7 @@ export class CoreDriver {
   schedulePump(): void {
     if (this.#pumpScheduled || this.#parts.isInstalling()) return;
     this.#pumpScheduled = true;
-    queueMicrotask(() => {
-      this.#pumpScheduled = false;
-      this.report(() => this.#pump());
-    });
+    this.#parts.atEndOfTurn(this.#pumpDue);
   }
 
   /** Resolves when all that the log was given is durable, or the replica has stopped. To be called while installing. */

@@ -2,14 +2,20 @@
 import type { PartitionId } from '../base/ids.js';
 import type { StorageFault } from '../raft/types.js';
 import { latencyBoundsSeconds, type Metrics } from '../base/ports/metrics.js';
+import type { Leadership } from '../raft/types.js';
 import type { ReplicaStatus } from './types.js';
+import type { WatermarkValues } from './watermarks.js';
+
+/** What changes with none of the watermarks, such as why trimming is held, is reported once in so many samples at the least. */
+const fullSampleEvery = 10;
 
 export interface PartitionMetrics {
   groupApplied(entries: number, durationMs: number): void;
   storeReopened(): void;
   proposalApplied(durationMs: number): void;
   leadershipGivenUp(reason: StorageFault): void;
-  watermarks(status: ReplicaStatus): void;
+  /** Reports what has changed since the last time, and everything now and then. */
+  sample(status: () => ReplicaStatus, watermarks: WatermarkValues, leadership: Leadership): void;
 }
 
 export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): PartitionMetrics {
@@ -27,6 +33,14 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
   );
   const reopened = metrics.counter('logboom_partition_store_reopened_total', 'State stores reopened after a failure.');
   const lsn = metrics.gauge('logboom_partition_lsn', 'LSNs of the replica on this node, by kind.');
+  const lsnLabels = {
+    durable: { ...labels, kind: 'durable' },
+    commit: { ...labels, kind: 'commit' },
+    applied: { ...labels, kind: 'applied' },
+    persisted: { ...labels, kind: 'persisted' },
+    trimPoint: { ...labels, kind: 'trim_point' },
+    archived: { ...labels, kind: 'archived' },
+  };
   const leader = metrics.gauge('logboom_partition_leader', '1 when the replica on this node leads.');
   const givenUp = metrics.counter(
     'logboom_partition_leadership_given_up_total',
@@ -36,6 +50,18 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
     'logboom_partition_trim_held',
     '1 when something but the safe point holds trimming back.',
   );
+  const report = (status: ReplicaStatus): void => {
+    lsn.set(status.durableLsn, lsnLabels.durable);
+    lsn.set(status.commitLsn, lsnLabels.commit);
+    lsn.set(status.appliedLsn, lsnLabels.applied);
+    lsn.set(status.persistedLsn, lsnLabels.persisted);
+    lsn.set(status.trimPoint, lsnLabels.trimPoint);
+    if (status.archivedLsn !== undefined) lsn.set(status.archivedLsn, lsnLabels.archived);
+    leader.set(status.role === 'leader' ? 1 : 0, labels);
+    trimHeld.set(status.trimHeldBecause === '' ? 0 : 1, labels);
+  };
+  let reported: readonly unknown[] = [];
+  let samplesLeft = 0;
   return {
     groupApplied: (entries, durationMs) => {
       entriesApplied.add(entries, labels);
@@ -44,15 +70,13 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
     storeReopened: () => reopened.add(1, labels),
     proposalApplied: (durationMs) => proposalSeconds.observe(durationMs / 1000),
     leadershipGivenUp: (reason) => givenUp.add(1, { ...labels, reason }),
-    watermarks: (status) => {
-      lsn.set(status.durableLsn, { ...labels, kind: 'durable' });
-      lsn.set(status.commitLsn, { ...labels, kind: 'commit' });
-      lsn.set(status.appliedLsn, { ...labels, kind: 'applied' });
-      lsn.set(status.persistedLsn, { ...labels, kind: 'persisted' });
-      lsn.set(status.trimPoint, { ...labels, kind: 'trim_point' });
-      if (status.archivedLsn !== undefined) lsn.set(status.archivedLsn, { ...labels, kind: 'archived' });
-      leader.set(status.role === 'leader' ? 1 : 0, labels);
-      trimHeld.set(status.trimHeldBecause === '' ? 0 : 1, labels);
+    sample: (status, { durable, commit, applied, persisted }, leadership) => {
+      samplesLeft -= 1;
+      const now = [durable, commit, applied, persisted, leadership];
+      if (samplesLeft > 0 && now.every((value, index) => value === reported[index])) return;
+      reported = now;
+      samplesLeft = fullSampleEvery;
+      report(status());
     },
   };
 }

@@ -25,6 +25,7 @@ import type { ReplicaStatus, ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
 import { shuttingDown } from './refusals.js';
 import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
+import { TurnQueue } from './turn-queue.js';
 
 export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
   readonly nodeId: NodeId;
@@ -92,7 +93,8 @@ export interface ReplayProgress {
 }
 
 const replayReportMs = 1000;
-const sampleEveryTicks = 10;
+/** What dashboards show, and what decides about snapshots and trimming, is no older than this. */
+const sampleEveryMs = 1000;
 
 /**
  * Opens WAL, stores and replicas, drives the cores' clocks, and sees to it that the log's disk space comes back: every
@@ -108,6 +110,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   /** Set by the node while it refuses appends for lack of space: leaders hand over to nodes that may have some. */
   isShortOfSpace = false;
   readonly #directory: string;
+  readonly #turnQueue = new TurnQueue();
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
   readonly #removed: RemovedReplicas;
   /** Settles when the replica that is being added or removed, if any, is there or gone. */
@@ -344,6 +347,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     const host: ReplicaHost = {
       send: (partitionId, messages) => options.transport.send(partitionId, messages),
       awaitRoom: () => this.#flushScheduler.awaitRoom(),
+      atEndOfTurn: (work) => this.#turnQueue.add(work),
       nodesKnown: options.nodesKnown,
       appendsRefused: () => this.appendsRefused(),
       storageFault: () => this.#diskWatch.fault,
@@ -455,7 +459,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       this.#diskWatch.tick();
       for (const replica of this.#replicas.values()) replica.tick();
       this.#ticks += 1;
-      if (this.#ticks % sampleEveryTicks === 0) this.#sample();
+      if (this.#ticks % Math.max(1, Math.round(sampleEveryMs / this.#tickMs)) === 0) this.#sample();
       this.#scheduleTick();
     });
   }

@@ -46,6 +46,8 @@ export const defaultReplicaOptions: ReplicaOptions = {
 export interface ReplicaHost {
   /** Sends to the replicas named in the messages; may drop. */
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
+  /** Calls back once, in this turn of the event loop, after those that were given before. */
+  atEndOfTurn(work: () => void): void;
   /** Waits until the node's memory for unflushed state has room. */
   awaitRoom(): Promise<void> | undefined;
   nodesKnown(): number;

@@ -23,6 +23,7 @@ export interface SnapshottedReplica {
   readonly isLeader: boolean;
   readonly confState: ConfState;
   readonly raftStatus: RaftStatus;
+  readonly lastLsn: Lsn;
   readonly persistedLsn: Lsn;
   readonly appliedBytes: number;
   /** The instance that is, or was last, in use. */
@@ -137,7 +138,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   tick(): void {
     this.#archiver.tick();
     // The log goes on from where it was: what an earlier process was importing is not needed.
-    if (this.#replica.raftStatus.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
+    if (this.#replica.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
   }
 
   onMessage(from: ReplicaId, payload: Uint8Array): void {

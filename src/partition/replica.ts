@@ -63,6 +63,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   readonly #leadershipWatchers = new Watchers();
   readonly #transfer: LeadershipTransfer;
   readonly #caughtUpWaiters = new AppliedWaiters();
+  /** Made once: it is called some twenty times a second for every replica. */
+  readonly #tickNow = (): void => {
+    this.#core.tick();
+    this.#storageFaults.tick(this.#host.storageFault());
+    if (this.#host.isShortOfSpace()) this.#storageFaults.tickShortOfSpace();
+    if (this.#leadership.role !== 'leader') this.#reads.tick();
+  };
   #leadership: Leadership;
   #draining = false;
   #fault: Error | undefined;
@@ -136,6 +143,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       onReadDropped: (context) => this.#reads.dropped(context),
       onSnapshotNeeded: (start) => this.#snapshots.onSnapshotNeeded(start),
       onLeadership: (leadership) => this.#onLeadership(leadership),
+      atEndOfTurn: (work) => this.#host.atEndOfTurn(work),
       onFault: (error) => this.fail(error),
     });
     this.#proposals = new PendingProposals({
@@ -402,16 +410,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   tick(): void {
-    this.#driver.report(() => {
-      this.#core.tick();
-      this.#storageFaults.tick(this.#host.storageFault());
-      if (this.#host.isShortOfSpace()) this.#storageFaults.tickShortOfSpace();
-      if (this.#leadership.role !== 'leader') this.#reads.tick();
-    });
+    this.#driver.report(this.#tickNow);
   }
 
   sampleMetrics(): void {
-    this.#metrics.watermarks(this.status);
+    this.#metrics.sample(() => this.status, this.#watermarks, this.#leadership);
   }
 
   /** About once a second. */
@@ -646,6 +649,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       isLeader: of(() => this.isLeader),
       confState: of(() => this.confState),
       raftStatus: of(() => this.raftStatus),
+      lastLsn: of(() => this.#core.lastLsn),
       persistedLsn: of(() => this.#watermarks.persisted),
       appliedBytes: of(() => this.#processor.appliedBytes),
       store: of(() => this.#processor.lastStore),

@@ -49,6 +49,12 @@ function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions 
   };
 }
 
+/**
+ * Elections are timed more finely than heartbeats: two replicas whose chance timeouts fall into one tick split the votes, while a
+ * heartbeat more often only costs more.
+ */
+const ticksPerHeartbeat = 2;
+
 export function partitionManagerOptions(
   configuration: Configuration,
   nodeId: NodeId,
@@ -61,8 +67,7 @@ export function partitionManagerOptions(
   return {
     nodeId,
     ...member,
-    // The heartbeat is the unit of the core's time.
-    tickMs: cluster.heartbeatMs,
+    tickMs: cluster.heartbeatMs / ticksPerHeartbeat,
     storeProvider: new LevelDbProvider(disk),
     createMachine,
     onReplay,
@@ -86,8 +91,8 @@ export function partitionManagerOptions(
       ageMs: stateStore.flushAgeMs,
     },
     replica: {
-      electionTicks: Math.round(cluster.electionTimeoutMs / cluster.heartbeatMs),
-      heartbeatTicks: 1,
+      electionTicks: Math.round((ticksPerHeartbeat * cluster.electionTimeoutMs) / cluster.heartbeatMs),
+      heartbeatTicks: ticksPerHeartbeat,
       trimMode: trimModeOf(configuration),
       archiving: archivingOptions(configuration),
       // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.

@@ -161,15 +161,16 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   }
 
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void {
-    const byNode = new Map<NodeId, WireMessage[]>();
-    for (const message of messages) {
-      const nodeId = this.#directory?.nodeOf(partitionId, message.to);
-      if (nodeId === undefined) continue;
-      const batch = byNode.get(nodeId);
-      if (batch) batch.push(message);
-      else byNode.set(nodeId, [message]);
+    // Mostly each is for another node: those that follow each other to the same one go together, and keep their order.
+    for (let from = 0; from < messages.length;) {
+      const to = (messages[from] as WireMessage).to;
+      let end = from + 1;
+      while (messages[end]?.to === to) end += 1;
+      const nodeId = this.#directory?.nodeOf(partitionId, to);
+      const isAll = from === 0 && end === messages.length;
+      if (nodeId !== undefined) this.#links.send(nodeId, partitionId, isAll ? messages : messages.slice(from, end));
+      from = end;
     }
-    for (const [nodeId, batch] of byNode) this.#links.send(nodeId, partitionId, batch);
   }
 
   identity(): LinkIdentity {

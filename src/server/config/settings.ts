@@ -117,7 +117,7 @@ export const settings = {
       description: 'Replicas of each partition; for now on all nodes. Fixed when the cluster is formed.',
     }),
     heartbeatMs: durationMs({
-      default: 50,
+      default: 100,
       min: 10,
       max: 10 * secondMs,
       description: 'How often the leader of a partition tells the other replicas that it is there.',
