@@ -375,6 +375,27 @@ describe('a bootstrap', () => {
       await expectNothingLeft(away);
     }));
 
+  it.each([
+    ['write', 'EIO'],
+    ['datasync', 'EIO'],
+    ['write', 'ENOSPC'],
+  ] as const)('was stopped with its replica by one %s that failed with %s when it was complete', (kind, code) =>
+    left(403, async (group, { away }) => {
+      let failures = 0;
+      away.disk.intercept = (operation) => {
+        if (failures > 0 || operation.kind !== kind || !operation.path.includes('.staging/install.json'))
+          return undefined;
+        failures += 1;
+        return { kind: 'fail', code };
+      };
+      await away.start();
+      await expectEqualReplicas(group);
+      expect(failures).toBe(1);
+      expect(away.replica.stopped).toBeUndefined();
+      await expectNothingLeft(away);
+    }),
+  );
+
   it('does not wait for a store that cannot be opened again, which it is to replace', () =>
     left(401, async (group, { away }) => {
       let isBroken = false;
