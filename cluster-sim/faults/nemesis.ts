@@ -18,7 +18,7 @@ const stallMs = 4000;
 /** A node whose data has rotted is replaced after this time, whether it has noticed or not. */
 const replaceRottenMs = 30_000;
 /** Damage to the archive that somebody could not do without waits, for as long. */
-const damageAttempts = 10;
+const damageAttempts = 40;
 const damageAgainMs = 500;
 
 export class Nemesis {
