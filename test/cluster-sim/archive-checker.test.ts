@@ -16,6 +16,7 @@ const applied = new Map([
 ]);
 const manifestName = 'of-7';
 const manifest = `c/1/manifests/${manifestName}`;
+const confirmation = `c/1/confirmations/${manifestName}`;
 
 /** A snapshot of LSN 7 in the repository, which holds `values`; it counts as archived. */
 function archiveOf(values: ReadonlyMap<number, Uint8Array>) {
@@ -44,6 +45,7 @@ function archiveOf(values: ReadonlyMap<number, Uint8Array>) {
   objects.put(`c/1/chunks/${chunk.name}`, [stored]);
   const text = JSON.stringify({ lsn: 7, stateHash: '0'.repeat(16), chunks: [chunk] });
   objects.put(manifest, [new TextEncoder().encode(text)]);
+  objects.put(confirmation, [new TextEncoder().encode(JSON.stringify({ manifest: manifestName }))]);
   checker.archived(1, { archivedLsn: asLsn(7), manifest: manifestName, trimPoint: asLsn(0) });
   return { checker, objects, chunk: `c/1/chunks/${chunk.name}`, violation: () => verdict.violation };
 }
@@ -65,6 +67,13 @@ describe('archived-is-restorable', () => {
     checker.trimmed(1, 'replica', 7);
     expect(violation()?.invariant).toBe('archived-is-restorable');
     expect(violation()?.message).toContain(`other records at LSN ${lsn} than were applied`);
+  });
+
+  test('a snapshot that nobody has confirmed', () => {
+    const { checker, objects, violation } = archiveOf(applied);
+    objects.objects.delete(confirmation);
+    checker.trimmed(1, 'replica', 7);
+    expect(violation()?.message).toContain(`${confirmation} is missing`);
   });
 
   test('a chunk that changed in the repository, unless that was done on purpose', () => {
