@@ -29,6 +29,3 @@ export type SimulationMutant = keyof typeof simulationMutants;
 export function isSimulationMutant(name: string): name is SimulationMutant {
   return Object.hasOwn(simulationMutants, name);
 }
-
-/** Of the table of the design: what no checker has been shown to catch. */
-export const mutantsNotYet: readonly string[] = [];

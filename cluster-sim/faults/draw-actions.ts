@@ -185,7 +185,17 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
   calm: [],
   swarm: ['flush'],
   lease: ['cut', 'transfer-leader'],
-  bootstrap: ['flush', 'away', 'crash', 'wipe', 'bit-rot', 'rot-before-snapshot', 'change-voters', 'transfer-leader'],
+  bootstrap: [
+    'flush',
+    'away',
+    'crash',
+    'wipe',
+    'bit-rot',
+    'rot-before-snapshot',
+    'objects-damage',
+    'change-voters',
+    'transfer-leader',
+  ],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };

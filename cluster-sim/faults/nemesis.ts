@@ -17,6 +17,9 @@ const kibibyte = 1024;
 const stallMs = 4000;
 /** A node whose data has rotted is replaced after this time, whether it has noticed or not. */
 const replaceRottenMs = 30_000;
+/** Damage to the archive that somebody could not do without waits, for as long. */
+const damageAttempts = 40;
+const damageAgainMs = 500;
 
 export class Nemesis {
   readonly budget: FaultBudget;
@@ -144,7 +147,7 @@ export class Nemesis {
         });
         return this.#did(action, 0, `object store: ${action.factor} times slower for ${action.forMs} ms`);
       case 'objects-damage':
-        return damageObjects(cluster, this.budget, action);
+        return this.#damageObjects(action, damageAttempts);
       case 'rot-before-snapshot':
         return this.#rotBeforeSnapshot(action);
       case 'transfer-leader':
@@ -194,6 +197,11 @@ export class Nemesis {
           cluster.world.after(1000 + (action.pick % 10_000), () => node.isUp && node.crash('process', 500));
       }
     }
+  }
+
+  #damageObjects(action: Extract<Action, { readonly kind: 'objects-damage' }>, attempts: number): void {
+    if (this.#ended || attempts === 0 || damageObjects(this.#cluster, this.budget, action)) return;
+    this.#cluster.world.after(damageAgainMs, () => this.#damageObjects(action, attempts - 1));
   }
 
   /** What a snapshot has already it does not read again. */

@@ -1,5 +1,6 @@
 /** All nodes of a run, what connects them, and the books about them. */
 import type { ConfState, WireMessage } from '../../src/raft/types.js';
+import { isDiskError } from '../../src/base/ports/disk.js';
 import type { RaftMutant } from '../../src/raft/index.js';
 import type { StateStoreSizes } from '../../src/state-store/index.js';
 import type { WalOptions } from '../../src/wal/index.js';
@@ -265,7 +266,9 @@ export class Cluster implements Surroundings {
     this.note(record.nodeId, `partition ${record.partitionId} stops: ${error.message}`);
     const reason = (error as { reason?: string }).reason;
     if (reason === 'WAL_FAILED' || reason === 'SHUTTING_DOWN') return;
-    if (node.damaged && (reason === 'STATE_STORE_CORRUPT' || reason === 'DATA_CORRUPT' || reason === 'WAL_CORRUPT')) {
+    const isDetected =
+      reason === 'STATE_STORE_CORRUPT' || reason === 'DATA_CORRUPT' || reason === 'WAL_CORRUPT' || isDiskError(error);
+    if (node.damaged && isDetected) {
       this.world.after(0, () => {
         if (node.state === 'down') return;
         node.crash('process', undefined);

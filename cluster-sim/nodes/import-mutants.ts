@@ -1,7 +1,7 @@
 /** A deliberate bug of the bootstrap: what an interrupted import has left behind is taken for the whole state. */
 import type { Crc32 } from '../../src/base/ports/environment.js';
 import type { Disk } from '../../src/base/ports/disk.js';
-import { markReady, stagingDirectory } from '../../src/partition/installation.js';
+import { markReady, prepareInstallation, stagingDirectory } from '../../src/partition/installation.js';
 import { parseManifest } from '../../src/snapshot/manifest.js';
 import { readProgress, removeProgress } from '../../src/snapshot/restore-progress.js';
 import type { OrderedStoreProvider, StateStoreSizes } from '../../src/state-store/index.js';
@@ -28,7 +28,8 @@ export async function acceptHalfImports(parts: {
     const half = await StateImport.begin({ directory: staging, provider, crc32, sizes, lastRecordsLsn });
     await half.finish({ appliedLsn: manifest.lsn, stateHash: manifest.stateHash });
     await removeProgress(disk, staging);
-    await markReady(disk, directory, manifest);
+    await prepareInstallation(disk, directory, manifest);
+    await markReady(disk, directory);
   }
 }
 

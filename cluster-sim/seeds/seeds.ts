@@ -52,4 +52,18 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       'a process died between making the directory of a store and syncing its name; later ones never synced it, and a power loss took the store (leveldb-store.ts)',
   },
+  {
+    seed: 32,
+    profile: 'bootstrap',
+    durationMs: 120_000,
+    found:
+      'in the simulator: imports waited two seconds for a flush every 2 KiB, and went slower than the log grew (draw-snapshots.ts)',
+  },
+  {
+    seed: 187,
+    profile: 'swarm',
+    durationMs: 600_000,
+    found:
+      'one write that failed, after the core had agreed to a snapshot, stopped the replica: it is written before that (installation.ts)',
+  },
 ];

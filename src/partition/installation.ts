@@ -4,7 +4,7 @@
  *
  * ```
  *   partitions/7            the replica's state store
- *   partitions/7.staging    being imported; may be incomplete, is resumed or removed
+ *   partitions/7.staging    being imported; may be incomplete, is resumed or removed, also with an install.json
  *   partitions/7.ready      complete, durable, with install.json: from the rename on, the replica is the new one
  * ```
  *
@@ -34,11 +34,17 @@ export const stagingDirectory = (directory: string): string => `${directory}.sta
 const readyDirectory = (directory: string): string => `${directory}.ready`;
 const recordPath = (ready: string): string => `${ready}/install.json`;
 
-/** The point of no return. The staging directory holds a complete, closed, durable store. */
-export async function markReady(disk: Disk, directory: string, start: ImportedStart): Promise<void> {
-  const staging = stagingDirectory(directory);
-  await replaceFile(disk, recordPath(staging), encodeStart(start));
-  await disk.rename(staging, readyDirectory(directory));
+/**
+ * What is written for it, before the core is asked: a disk that is full, or fails once, must not strand a replica that can
+ * neither go on with what it had nor with the snapshot. The staging directory holds a complete, closed, durable store.
+ */
+export async function prepareInstallation(disk: Disk, directory: string, start: ImportedStart): Promise<void> {
+  await replaceFile(disk, recordPath(stagingDirectory(directory)), encodeStart(start));
+}
+
+/** The point of no return. The installation is prepared. */
+export async function markReady(disk: Disk, directory: string): Promise<void> {
+  await disk.rename(stagingDirectory(directory), readyDirectory(directory));
   await disk.syncDirectory(parentOf(directory));
 }
 

@@ -9,7 +9,14 @@ import { Archiver, type Checkpoint } from './archiver.js';
 import type { ArchiveState } from './archive-state.js';
 import { archivingMetrics } from './archiving-metrics.js';
 import { Bootstrap } from './bootstrap.js';
-import { finishInstallation, markReady, removeStaging, stagingDirectory, type ImportedStart } from './installation.js';
+import {
+  finishInstallation,
+  markReady,
+  prepareInstallation,
+  removeStaging,
+  stagingDirectory,
+  type ImportedStart,
+} from './installation.js';
 import type { ReplicaObserver } from './observer.js';
 import { encodePartitionCommand, type PartitionCommand } from './partition-command.js';
 import { PendingProposals } from './proposals.js';
@@ -232,14 +239,16 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   async #install(imported: ImportedStart): Promise<boolean> {
     const replica = this.#replica;
     const { environment, directory, log } = this.#parts;
-    if (!replica.beginSnapshot(imported)) return false;
+    // What fails here is an attempt that failed, and nothing has changed.
+    await prepareInstallation(environment.disk, directory, imported);
+    if (replica.isStopped || !replica.beginSnapshot(imported)) return false;
     this.#isInstalling = true;
     try {
       // What was handed over before speaks of the old log, and must not be reported durable of the new one.
       await replica.logSettled();
       replica.observer?.onInstalling(imported);
       await replica.replaceStore(async () => {
-        await markReady(environment.disk, directory, imported);
+        await markReady(environment.disk, directory);
         await finishInstallation(environment.disk, directory, log, replica.raftStatus);
       });
       if (replica.isStopped) return false;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DiskOperation } from '../../cluster-sim/simulated-disk.js';
 import { asLsn, asReplicaId, asTerm } from '../../src/base/ids.js';
-import { RepositoryConnection, type ReplicaObserver } from '../../src/partition/index.js';
+import { RepositoryConnection, type ArchivingOptions, type ReplicaObserver } from '../../src/partition/index.js';
 import type { SnapshotRepository } from '../../src/snapshot/index.js';
 import type { Environment } from '../../src/base/ports/environment.js';
 import { noLogger } from '../../src/base/ports/logger.js';
@@ -26,8 +26,9 @@ import { partitionId, sharedObjects, singleNode, TestGroup, type NodeOptions, ty
 function left(
   seed: number,
   body: (group: TestGroup, parts: { leader: TestNode; away: TestNode; archivedLsn: number }) => Promise<void>,
+  over: Partial<ArchivingOptions> = {},
 ): Promise<void> {
-  return three(seed, archived(sharedObjects()), async (group, leader) => {
+  return three(seed, archived(sharedObjects(), over), async (group, leader) => {
     await appendMany(group, 10);
     const first = await leader.replica.snapshot();
     await trimmedTo(group, first.archivedLsn);
@@ -374,6 +375,60 @@ describe('a bootstrap', () => {
       expect(away.replica.stopped).toBeUndefined();
       await expectNothingLeft(away);
     }));
+
+  it.each([
+    ['write', 'EIO'],
+    ['datasync', 'EIO'],
+    ['write', 'ENOSPC'],
+  ] as const)('was stopped with its replica by one %s that failed with %s when it was complete', (kind, code) =>
+    left(403, async (group, { away }) => {
+      let failures = 0;
+      away.disk.intercept = (operation) => {
+        if (failures > 0 || operation.kind !== kind || !operation.path.includes('.staging/install.json'))
+          return undefined;
+        failures += 1;
+        return { kind: 'fail', code };
+      };
+      await away.start();
+      await expectEqualReplicas(group);
+      expect(failures).toBe(1);
+      expect(away.replica.stopped).toBeUndefined();
+      await expectNothingLeft(away);
+    }),
+  );
+
+  it('was begun again for ever when it took longer than the log is held for it', () =>
+    left(
+      404,
+      async (group, { leader, away }) => {
+        let imports = 0;
+        away.disk.intercept = ({ kind, path }) => {
+          if (kind !== 'write' || !path.includes('.staging/install.json')) return undefined;
+          imports += 1;
+          return { kind: 'delay', delayMs: 5000 };
+        };
+        await away.start();
+        const isBack = (): boolean =>
+          leader.replica.raftStatus.progress.some(
+            ({ replica, state, match }) =>
+              replica === asReplicaId(away.id) &&
+              state === 'replicate' &&
+              match >= leader.replica.status.groupTrimPoint,
+          );
+        // A log that is trimmed to a new snapshot all the time.
+        for (let rounds = 0; !isBack() && rounds < 120; rounds += 1) {
+          await appendMany(group, 2);
+          await leader.replica.snapshot();
+          for (const node of group.nodes) if (node !== away) await node.replica.flush();
+          await group.world.sleep(500);
+        }
+        expect(isBack()).toBe(true);
+        expect(imports).toBeGreaterThan(1);
+        await expectEqualReplicas(group);
+        await expectNothingLeft(away);
+      },
+      { bootstrapHoldMs: 1000 },
+    ));
 
   it('does not wait for a store that cannot be opened again, which it is to replace', () =>
     left(401, async (group, { away }) => {
