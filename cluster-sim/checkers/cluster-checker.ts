@@ -87,7 +87,8 @@ export class ClusterChecker {
   /** Whether a replica has an entry durably, or had it until its disk was lost: it may have said so before. */
   wasDurableAt(partitionId: number, replicaId: number, lsn: number, term: number): boolean {
     const key = recordKey(partitionId, replicaId);
-    return [this.#records.get(key), this.#lost.get(key)].some((record) => record?.durableTerms[lsn] === term);
+    if (this.#records.get(key)?.durableTerms[lsn] === term) return true;
+    return this.#lost.size > 0 && this.#lost.get(key)?.durableTerms[lsn] === term;
   }
 
   /** For `PartitionManagerOptions.observe`. */
@@ -444,14 +445,14 @@ class Observation implements ReplicaObserver {
     );
     for (let lsn = committedTerms.length; lsn <= commit; lsn += 1)
       this.#truth.committed(record.terms[lsn] as number, record.term);
-    const durableAt = votersOf(record.confState).filter((voter) =>
-      this.#parts.checker.wasDurableAt(record.partitionId, voter, commit, term as number),
-    );
+    const isDurableAt = (replica: number): boolean =>
+      this.#parts.checker.wasDurableAt(record.partitionId, replica, commit, term as number);
     this.#verdict.require(
-      isQuorum(record.confState, (replica) => durableAt.includes(replica)),
+      isQuorum(record.confState, isDurableAt),
       'committed-is-on-a-durable-quorum',
       () =>
-        `${record.name}: commits ${commit}, durable only at replicas {${durableAt.join(' ')}} of ` +
+        `${record.name}: commits ${commit}, durable only at replicas ` +
+        `{${votersOf(record.confState).filter(isDurableAt).join(' ')}} of ` +
         describeConfiguration(record.confState),
     );
     this.#parts.events.onCommit(record, commit);
