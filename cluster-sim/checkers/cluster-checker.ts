@@ -444,14 +444,14 @@ class Observation implements ReplicaObserver {
     );
     for (let lsn = committedTerms.length; lsn <= commit; lsn += 1)
       this.#truth.committed(record.terms[lsn] as number, record.term);
-    const durableAt = votersOf(record.confState).filter((voter) =>
-      this.#parts.checker.wasDurableAt(record.partitionId, voter, commit, term as number),
-    );
+    const isDurableAt = (replica: number): boolean =>
+      this.#parts.checker.wasDurableAt(record.partitionId, replica, commit, term as number);
     this.#verdict.require(
-      isQuorum(record.confState, (replica) => durableAt.includes(replica)),
+      isQuorum(record.confState, isDurableAt),
       'committed-is-on-a-durable-quorum',
       () =>
-        `${record.name}: commits ${commit}, durable only at replicas {${durableAt.join(' ')}} of ` +
+        `${record.name}: commits ${commit}, durable only at replicas ` +
+        `{${votersOf(record.confState).filter(isDurableAt).join(' ')}} of ` +
         describeConfiguration(record.confState),
     );
     this.#parts.events.onCommit(record, commit);

@@ -102,11 +102,10 @@ export function checkLinearizable<Call, Outcome, State>(
 function linkedMoments<Call, Outcome>(operations: readonly Operation<Call, Outcome>[]): Moment<Call, Outcome> {
   const moments: Moment<Call, Outcome>[] = [];
   operations.forEach((operation, number) => {
-    const shared = { operation, number, previous: undefined, next: undefined };
-    const invocation: Moment<Call, Outcome> = { ...shared, isReturn: false, at: operation.invokedAt, match: undefined };
+    const invocation = momentOf(operation, number, operation.invokedAt, undefined);
     moments.push(invocation);
     if (operation.returnedAt === undefined) return;
-    invocation.match = { ...shared, isReturn: true, at: operation.returnedAt, match: invocation };
+    invocation.match = momentOf(operation, number, operation.returnedAt, invocation);
     moments.push(invocation.match);
   });
   // At equal times an invocation comes first: operations that touch are concurrent.
@@ -119,6 +118,17 @@ function linkedMoments<Call, Outcome>(operations: readonly Operation<Call, Outco
     last = moment;
   }
   return head;
+}
+
+/** Of one shape, invocations and returns: nothing else is made as often, or read as often, by a check. */
+function momentOf<Call, Outcome>(
+  operation: Operation<Call, Outcome>,
+  number: number,
+  at: number,
+  invocation: Moment<Call, Outcome> | undefined,
+): Moment<Call, Outcome> {
+  const isReturn = invocation !== undefined;
+  return { operation, number, isReturn, at, match: invocation, previous: undefined, next: undefined };
 }
 
 function lift<Call, Outcome>(invocation: Moment<Call, Outcome>): void {

@@ -21,7 +21,8 @@ export class PartitionTruth {
   /** Terms in which they became known to be committed. */
   readonly #commitTerms: number[] = [0];
   readonly #leaders = new Map<number, number>();
-  readonly #stateHashes = new Map<number, StateHash>();
+  /** By LSN. */
+  readonly #stateHashes: (StateHash | undefined)[] = [];
   /** As they took effect, ascending. */
   readonly configurations: { readonly lsn: number; readonly confState: ConfState }[];
 
@@ -70,9 +71,9 @@ export class PartitionTruth {
 
   /** Answers the hash that another replica had at this LSN, when it differs. */
   stateAt(lsn: number, hash: StateHash): StateHash | undefined {
-    const known = this.#stateHashes.get(lsn);
+    const known = this.#stateHashes[lsn];
     if (known === undefined) {
-      this.#stateHashes.set(lsn, hash);
+      this.#stateHashes[lsn] = hash;
       return undefined;
     }
     return known.low === hash.low && known.high === hash.high ? undefined : known;

@@ -3,10 +3,14 @@ import type { ConfState } from '../../src/raft/types.js';
 
 /** Whether a set of replicas is a quorum: a majority of the voters, in a joint configuration of both sets. */
 export function isQuorum(confState: ConfState, has: (replica: number) => boolean): boolean {
-  return [confState.voters, confState.votersOutgoing].every((voters) => {
-    if (voters.length === 0) return true;
-    return 2 * voters.filter((voter) => has(voter)).length > voters.length;
-  });
+  return isMajority(confState.voters, has) && isMajority(confState.votersOutgoing, has);
+}
+
+function isMajority(voters: readonly number[], has: (replica: number) => boolean): boolean {
+  if (voters.length === 0) return true;
+  let found = 0;
+  for (const voter of voters) if (has(voter)) found += 1;
+  return 2 * found > voters.length;
 }
 
 /** Whether every quorum of one configuration has a replica in common with every quorum of the other. */

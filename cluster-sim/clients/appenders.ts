@@ -35,11 +35,12 @@ abstract class Appender extends Client {
   protected newValues(): string[] {
     const { recordsMax, recordBytesMax } = this.cluster.plan.clients;
     const count = this.random.integer(1, recordsMax);
-    const values = Array.from({ length: count }, () => {
+    const values: string[] = [];
+    while (values.length < count) {
       this.#issued += 1;
       const filler = recordBytesMax > 0 ? '.'.repeat(this.random.integer(0, recordBytesMax)) : '';
-      return `${this.kind}-${this.id}-${this.#issued}-${filler}`;
-    });
+      values.push(`${this.kind}-${this.id}-${this.#issued}-${filler}`);
+    }
     this.books.issued(values);
     return values;
   }

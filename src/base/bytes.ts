@@ -75,5 +75,8 @@ export function writeUint64(bytes: Uint8Array, offset: number, value: number): v
 
 /** May be beyond 2^53 - 1 when the bytes are not what `writeUint64` wrote; decoders check. */
 export function readUint64(bytes: Uint8Array, offset: number): number {
-  return readUint32(bytes, offset) * 0x1_0000_0000 + readUint32(bytes, offset + 4);
+  const high = readUint32(bytes, offset);
+  const low = readUint32(bytes, offset + 4);
+  // Not multiplied when it is 0: V8 keeps a product with 2^32 as a floating-point number, whatever it is.
+  return high === 0 ? low : high * 0x1_0000_0000 + low;
 }

@@ -44,7 +44,10 @@ function lsnOfKey(prefix: number, key: Uint8Array): Lsn | undefined {
 
 /** Undefined beyond 2^53, which nobody has written: such bytes would come out as another LSN than they say. */
 function lsnAt(view: DataView, offset: number): Lsn | undefined {
-  const lsn = view.getUint32(offset) * 0x1_0000_0000 + view.getUint32(offset + 4);
+  const high = view.getUint32(offset);
+  const low = view.getUint32(offset + 4);
+  // Not multiplied when it is 0: V8 keeps a product with 2^32 as a floating-point number, whatever it is.
+  const lsn = high === 0 ? low : high * 0x1_0000_0000 + low;
   return Number.isSafeInteger(lsn) ? asLsn(lsn) : undefined;
 }
 

@@ -35,6 +35,7 @@ export class EntryWindow {
 
   /** Forgets entries from `from` on; answers their cost. */
   cut(from: Lsn): number {
+    if (from >= this.first + this.length) return 0;
     const keep = Math.max(0, Math.min(this.length, from - this.first));
     let cost = 0;
     for (const entry of this.entries.splice(this.head + keep)) cost += costOf(entry);

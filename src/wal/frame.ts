@@ -116,6 +116,9 @@ export function writeUint64(target: Buffer, value: number, offset: number): numb
 /** NaN when the number is not a safe integer. */
 export function readUint64(source: Buffer, offset: number): number {
   const high = source.readUInt32LE(offset + 4);
+  // A product with 2^32 is a floating-point number for V8 also when it is 0, and so is everything that is read from here on
+  // and goes into messages: each of them then has another shape than those of a replica that was never restarted.
+  if (high === 0) return source.readUInt32LE(offset);
   return high < 0x20_0000 ? high * 0x1_0000_0000 + source.readUInt32LE(offset) : Number.NaN;
 }
 

@@ -93,6 +93,8 @@ export class OpenSegments {
   private readonly max: number;
   /** In the order of their last use. */
   private readonly open = new Set<Segment>();
+  /** The last of them; nearly every use is another write to the segment at hand. */
+  private lastUsed: Segment | undefined;
   private readonly opening = new Map<Segment, Promise<DiskFile>>();
   private ended = false;
 
@@ -124,13 +126,17 @@ export class OpenSegments {
   /** A promise only when there is something to wait for. */
   letGo(segment: Segment): Promise<void> | undefined {
     segment.users--;
-    this.open.delete(segment);
-    this.open.add(segment);
+    if (this.lastUsed !== segment) {
+      this.open.delete(segment);
+      this.open.add(segment);
+      this.lastUsed = segment;
+    }
     return this.open.size > this.max || this.ended ? this.closeIdle(this.ended ? 0 : this.max) : undefined;
   }
 
   async close(segment: Segment): Promise<void> {
     this.open.delete(segment);
+    if (this.lastUsed === segment) this.lastUsed = undefined;
     const { file } = segment;
     segment.file = undefined;
     await file?.close();
