@@ -4,7 +4,7 @@
 #
 #   docker/make-secrets.sh DIRECTORY
 #
-#   LOGBOOM_IMAGE   the image, logboom by default
+#   IMAGE   the image, logboom by default
 set -euo pipefail
 umask 077
 
@@ -20,7 +20,7 @@ cd "$directory"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj '/CN=Logboom CA' \
   -keyout authority/ca.key -out authority/ca.pem 2>authority/log
 
-docker run --rm --network none --user "$(id -u):$(id -g)" --volume "$PWD/authority:/out" "${LOGBOOM_IMAGE:-logboom}" \
+docker run --rm --network none --user "$(id -u):$(id -g)" --volume "$PWD/authority:/out" "${IMAGE:-logboom}" \
   token create --name ops --grant 'append,read,admin:*' --cluster read,admin --add-to /out/tokens.yaml >authority/ops.token
 
 for node in n1 n2 n3; do

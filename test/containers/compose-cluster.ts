@@ -32,7 +32,7 @@ export class ComposeCluster {
     this.ports = ports;
     this.#compose = [...compose, ...files.flatMap((file) => ['-f', path.join(root, file)]), '-p', project];
     const [n1, n2, n3] = ports.map(String);
-    const env = { ...process.env, LOGBOOM_IMAGE: image, N1_PORT: n1, N2_PORT: n2, N3_PORT: n3, ...variables };
+    const env = { ...process.env, IMAGE: image, N1_PORT: n1, N2_PORT: n2, N3_PORT: n3, ...variables };
     this.#options = { cwd: root, env };
   }
 

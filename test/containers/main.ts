@@ -202,7 +202,7 @@ async function main(): Promise<void> {
     const secrets = path.join(directory, 'secrets');
     await step('an authority, certificates and a token are made', async () => {
       await run([path.join(root, 'docker/make-secrets.sh'), secrets], {
-        env: { ...process.env, LOGBOOM_IMAGE: image },
+        env: { ...process.env, IMAGE: image },
       });
     });
     await withCluster(engine, ['compose.secure.yml'], { SECRETS: secrets }, tryOutSecured);
