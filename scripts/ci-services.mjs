@@ -1,102 +1,36 @@
-// Installs the servers that tests need beside the project's own: an S3-compatible store. Built from the Go module proxy into
-// a cache directory outside of the checkout; does nothing that is already done. A machine that cannot have it goes without,
-// and is told why.
+// Installs what tests need beside the project's own: an S3-compatible store, Python packages for the example client, a
+// container engine. All but the engine goes into a cache directory outside of the checkout; what is already done is not done
+// again. A machine that cannot have one of them goes without, and is told why.
 //
 //   node scripts/ci-services.mjs              installs; exit code 0 also when something was left out
 //   node scripts/ci-services.mjs --required   exit code 1 when something was left out
-//   node scripts/ci-services.mjs --where      prints the path of the S3 server, or nothing when there is none
+//   node scripts/ci-services.mjs --where s3|python|containers
+//                                             prints where it is, or nothing when there is none
 //
 //   LOGBOOM_CACHE   the cache directory instead of ~/.cache/logboom
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
-import path from 'node:path';
+import * as containerEngine from './services/container-engine.mjs';
+import * as pythonClient from './services/python-client.mjs';
+import * as s3Server from './services/s3-server.mjs';
 
-const server = {
-  package: 'github.com/versity/versitygw/cmd/versitygw',
-  module: 'github.com/versity/versitygw',
-  version: 'v1.8.0',
-  // Of the module's content, as Go writes it into what it builds.
-  sum: 'h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=',
-  goMinor: 25,
-};
+const services = new Map([
+  ['s3', s3Server],
+  ['python', pythonClient],
+  ['containers', containerEngine],
+]);
 
-const cache = process.env.LOGBOOM_CACHE ?? path.join(homedir(), '.cache', 'logboom');
-const platform = `${process.platform}-${process.arch}`;
-const directory = path.join(cache, `versitygw-${server.version}-${platform}`);
-const binary = path.join(directory, 'versitygw');
-
-/** What is wrong with the installed one; undefined when nothing is. */
-function problemOf(file) {
-  if (!existsSync(file)) return 'it is not installed';
-  const answer = spawnSync(file, ['--version'], { encoding: 'utf8', timeout: 30_000 });
-  if (answer.status !== 0) return `${file} --version failed: ${answer.error?.message ?? answer.stderr.trim()}`;
-  return undefined;
-}
-
-/** Whether it was built from exactly this version. */
-function provenanceProblem(file) {
-  const { stdout = '' } = spawnSync('go', ['version', '-m', file], { encoding: 'utf8' });
-  const line = stdout.split('\n').find((each) => each.startsWith('\tmod\t')) ?? '';
-  const wanted = `\tmod\t${server.module}\t${server.version}\t${server.sum}`;
-  return line.trimEnd() === wanted ? undefined : `it was built from ${JSON.stringify(line.trim())}`;
-}
-
-function goProblem() {
-  const { status, stdout = '', error } = spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' });
-  if (error || status !== 0) return 'there is no Go here to build it with';
-  const minor = Number(/^go1\.(\d+)/.exec(stdout)?.[1]);
-  return minor >= server.goMinor ? undefined : `it needs Go 1.${server.goMinor}, here is ${stdout.trim()}`;
-}
-
-/** Answers why not, or undefined when it is there. */
-function install() {
-  if (problemOf(binary) === undefined) {
-    console.log(`S3 server: versitygw ${server.version} is there: ${binary}`);
-    return undefined;
-  }
-  const missing = goProblem();
-  if (missing !== undefined) return missing;
-  console.log(`S3 server: building versitygw ${server.version} (some minutes)`);
-  const startedMs = performance.now();
-  mkdirSync(cache, { recursive: true });
-  // In a directory of its own until it is whole, so that two that install at a time do not meet.
-  const staging = mkdtempSync(path.join(cache, '.staging-'));
-  try {
-    const build = spawnSync('go', ['install', '-ldflags=-s -w', `${server.package}@${server.version}`], {
-      cwd: staging,
-      env: { ...process.env, GOBIN: staging, CGO_ENABLED: '0' },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      encoding: 'utf8',
-      timeout: 20 * 60_000,
-    });
-    if (build.status !== 0) {
-      const said = build.stderr.split('\n').filter((line) => line && !line.startsWith('go: downloading'));
-      return `go install failed: ${build.error?.message ?? said.slice(-5).join('; ')}`;
-    }
-    const built = path.join(staging, 'versitygw');
-    const problem = problemOf(built) ?? provenanceProblem(built);
-    if (problem !== undefined) return problem;
-    mkdirSync(directory, { recursive: true });
-    renameSync(built, binary);
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
-  }
-  const seconds = Math.round((performance.now() - startedMs) / 1000);
-  console.log(`S3 server: built in ${seconds} s and installed as ${binary}`);
-  return undefined;
-}
-
-const [mode, ...others] = process.argv.slice(2);
-if (others.length > 0 || (mode !== undefined && mode !== '--required' && mode !== '--where')) {
-  console.error('usage: node scripts/ci-services.mjs [--required | --where]');
+const [mode, key, ...others] = process.argv.slice(2);
+const isValid = mode === '--where' ? services.has(key) : key === undefined && [undefined, '--required'].includes(mode);
+if (!isValid || others.length > 0) {
+  console.error(`usage: node scripts/ci-services.mjs [--required | --where ${[...services.keys()].join('|')}]`);
   process.exitCode = 2;
 } else if (mode === '--where') {
-  if (problemOf(binary) === undefined) console.log(binary);
+  const place = services.get(key).where();
+  if (place !== undefined) console.log(place);
 } else {
-  const problem = install();
-  if (problem !== undefined) {
-    console.log(`S3 server: LEFT OUT, so that nothing is tested against a real S3 store: ${problem}.`);
+  for (const { name, consequence, install } of services.values()) {
+    const problem = install();
+    if (problem === undefined) continue;
+    console.log(`${name}: LEFT OUT, so that ${consequence}: ${problem}.`);
     if (mode === '--required') process.exitCode = 1;
   }
 }

@@ -12,7 +12,7 @@ const script = path.resolve(import.meta.dirname, '../../../scripts/ci-services.m
 
 /** Undefined when it is not installed. */
 export const s3ServerBinary: string | undefined =
-  spawnSync(process.execPath, [script, '--where'], { encoding: 'utf8' }).stdout.trim() || undefined;
+  spawnSync(process.execPath, [script, '--where', 's3'], { encoding: 'utf8' }).stdout.trim() || undefined;
 
 export class S3Server {
   readonly bucket = 'logboom-test';
