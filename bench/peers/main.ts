@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { cpus, setPriority, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { measureMachine } from '../support/machine.js';
 import { makePayloads } from '../support/payloads.js';
@@ -37,6 +37,8 @@ async function main(): Promise<void> {
   }
   const missing = await install(options.systems);
   if (options.installOnly) return;
+  // Inherited by all that is started from here on.
+  if (options.niceness !== undefined) setPriority(options.niceness);
   const parent = await mkdtemp(path.join(options.directory ?? tmpdir(), 'logboom-peers-'));
   onWayOut(parent);
   const present = options.systems.filter(({ name }) => missing[name] === undefined);
@@ -81,17 +83,16 @@ async function measureAll(options: Options, parent: string, missing: Results['mi
   const expected = turns.map((turn) => expectedSeconds(turn, sizes));
   const steps = turns.reduce((total, turn) => total + turn.length, 0);
   say(`${steps} measurements, ${seconds} s each where timed; about ${duration(secondsLeft([], expected))}`);
-  const figures = await measureMachine(parent);
-  const rows: Row[] = [];
-  const failures: Failure[] = [];
+  const results = await emptyResults(parent, missing);
+  const { rows, failures } = results;
   const done: { readonly expected: number; readonly taken: number }[] = [];
   for (const [index, turn] of turns.entries()) {
     const startedMs = performance.now();
     const left = secondsLeft(done, expected.slice(index));
-    const note = (step: Step, outcome: string): void =>
-      say(
-        `[${rows.length + failures.length}/${steps}, ${duration(left)} left] round ${step.round} ${step.system.name} ${step.workload.name} ${step.codec}: ${outcome}`,
-      );
+    const note = ({ round, system, workload, codec }: Step, outcome: string): void => {
+      const place = `[${rows.length + failures.length}/${steps}, ${duration(left)} left]`;
+      say(`${place} round ${round} ${system.name} ${workload.name} ${codec}: ${outcome}`);
+    };
     await runTurn(
       turn,
       { parent, sizes },
@@ -108,18 +109,35 @@ async function measureAll(options: Options, parent: string, missing: Results['mi
       },
     );
     done.push({ expected: expected[index] as number, taken: (performance.now() - startedMs) / 1000 });
+    // One that is interrupted leaves what it has: `--report` makes the rest of it.
+    if (options.out !== undefined) writeResults(results, options.out);
   }
+  return results;
+}
+
+interface GrowingResults extends Results {
+  readonly rows: Row[];
+  readonly failures: Failure[];
+}
+
+async function emptyResults(parent: string, missing: Results['missing']): Promise<GrowingResults> {
+  const { fdatasyncPerSecond, diskMbPerSecond } = await measureMachine(parent);
+  const processors = `${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'})`;
+  const disk = `${digits(fdatasyncPerSecond)} fdatasync/s, disk ${digits(diskMbPerSecond)} MB/s`;
   return {
     startedAt: new Date().toISOString().slice(0, 16).replace('T', ' '),
     commit: commit(),
-    machine:
-      `${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, ` +
-      `${digits(figures.fdatasyncPerSecond)} fdatasync/s, disk ${digits(figures.diskMbPerSecond)} MB/s`,
+    machine: `${processors}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, ${disk}`,
     textSource: makePayloads().textSource,
-    rows,
-    failures,
+    rows: [],
+    failures: [],
     missing,
   };
+}
+
+function writeResults(results: Results, out: string): void {
+  mkdirSync(out, { recursive: true });
+  writeFileSync(path.join(out, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 interface TurnListener {
@@ -168,8 +186,7 @@ function finish(results: Results, { systems, out }: Options): void {
   const text = report(results, { systems, workloads, ...(out === undefined ? {} : { chart: 'peers.svg' }) });
   process.stdout.write(`${text}\n`);
   if (out !== undefined) {
-    mkdirSync(out, { recursive: true });
-    writeFileSync(path.join(out, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+    writeResults(results, out);
     writeFileSync(path.join(out, 'peers.md'), `${text}\n`);
     writeFileSync(path.join(out, 'peers.svg'), chart(results, systems, workloads));
   }

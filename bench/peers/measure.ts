@@ -34,6 +34,7 @@ export async function measure(servers: Servers, { system, workload, codec, sizes
     sizes,
     endpoints: servers.endpoints,
     pids: servers.pids,
+    dataDirectory: servers.directory,
   };
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   try {

@@ -17,6 +17,8 @@ export interface Options {
   readonly everyCodec: boolean;
   /** Where the data of the servers goes while they run. */
   readonly directory: string | undefined;
+  /** Of everything that is started, all systems alike; undefined: as it is. */
+  readonly niceness: number | undefined;
   /** Where results.json, peers.md and peers.svg go. */
   readonly out: string | undefined;
   /** Results files to report on, instead of measuring. */
@@ -73,6 +75,8 @@ export const usage = `npm run bench:peers -- [OPTION...]
   --best-codec          only the codec to recommend of each system, not every one
   --together            servers are started once a round, not for every measurement
   --directory DIR       for the data of the servers; it decides which disk is measured
+  --nice N              priority of everything that is started, -20 to 19, where other
+                        work shares the machine; below 0 takes root
   --out DIR             where results.json, peers.md and peers.svg go
   --report A,B,...      no measuring: the report of these results files together
   --smoke               all systems, a minute or two, and figures that mean nothing
@@ -114,6 +118,7 @@ export function parseOptions(args: readonly string[]): Options {
     together: values.together || isSmoke,
     everyCodec: !values['best-codec'] && !isSmoke,
     directory: values.directory,
+    niceness: values.nice === undefined ? undefined : nicenessOf(values.nice),
     out: values.out,
     report: list(values.report) ?? [],
     list: values.list,
@@ -137,6 +142,7 @@ function parse(args: readonly string[]) {
         'best-codec': { type: 'boolean', default: false },
         together: { type: 'boolean', default: false },
         directory: { type: 'string' },
+        nice: { type: 'string' },
         out: { type: 'string' },
         report: { type: 'string' },
         smoke: { type: 'boolean', default: false },
@@ -147,6 +153,13 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function nicenessOf(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < -20 || value > 19)
+    throw new UsageError(`--nice is a whole number from -20 to 19, not "${text}"`);
+  return value;
 }
 
 function list(text: string | undefined): readonly string[] | undefined {

@@ -61,6 +61,10 @@ export class Servers {
     }
   }
 
+  get directory(): string {
+    return this.#directory;
+  }
+
   get endpoints(): readonly string[] {
     return this.#layout.endpoints;
   }

@@ -44,7 +44,6 @@ const base = {
   without: {},
 } as const;
 
-/** Its clients hold a whole request in memory, a record each; the default limit is 1.5 MiB. */
 const appendSizes = [
   ['100b', 100, '100 B'],
   ['1k', kibibyte, '1 KiB'],
@@ -140,14 +139,14 @@ export const workloads: readonly Workload[] = [
   {
     ...base,
     name: 'failover',
-    description: 'kill -9 of the leader, until an append sent afterwards is acknowledged',
+    description: 'kill -9 of the leader, to the next acknowledgement',
     kind: 'failover',
     headline: { figure: 'gapMs', unit: 'ms', better: 'less' },
   },
   {
     ...base,
     name: 'restart',
-    description: 'kill -9 of all three, until an append is acknowledged again',
+    description: 'kill -9 of all three, to the next acknowledgement',
     kind: 'restart',
     payload: 'random',
     recordBytes: 16 * kibibyte,

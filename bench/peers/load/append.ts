@@ -2,6 +2,7 @@ import { latencies } from '../../support/statistics.js';
 import type { Figures } from '../../support/workload.js';
 import type { PeerStream } from '../systems/system.js';
 import type { LoadContext } from './context.js';
+import { DiskWrites } from './disk.js';
 import { Consumption } from './servers.js';
 
 /** Keeps so many appends in flight, over all streams in turn; each is counted when it is acknowledged. */
@@ -10,6 +11,7 @@ export async function runAppend(context: LoadContext): Promise<Figures> {
   const { workload, sizes } = job;
   const streams = await client.openStreams(workload);
   const consumption = new Consumption(job.pids);
+  const disk = new DiskWrites(job.dataDirectory);
   const latenciesMs: number[] = [];
   let acknowledged = 0;
   let records = 0;
@@ -51,6 +53,7 @@ export async function runAppend(context: LoadContext): Promise<Figures> {
     mbPerSecond: bytes / 1e6 / seconds,
     ...latencies(latenciesMs),
     ...taken,
+    ...disk.perByte(acknowledged * workload.recordBytes),
   };
 }
 

@@ -21,6 +21,7 @@ export interface Job {
   readonly endpoints: readonly string[];
   /** Of the three servers. */
   readonly pids: readonly number[];
+  readonly dataDirectory: string;
   readonly sizes: Sizes;
 }
 

@@ -48,6 +48,9 @@ async function runJob(job: Job): Promise<Figures> {
 // What a client leaves unhandled, after a server was killed under it for example, is no failure of the load.
 process.on('unhandledRejection', () => {});
 
+// Whoever would hear of it is gone.
+process.on('disconnect', () => process.exit(1));
+
 try {
   await tell({ figures: await runJob(await nextMessage<Job>()) });
 } catch (error) {

@@ -23,7 +23,10 @@ export async function runRead(context: LoadContext): Promise<Figures> {
   const seconds = (performance.now() - startedMs) / 1000;
   if (records < filled || bytes !== records * recordBytes)
     throw new Error(`${records} records with ${bytes} bytes were read of ${filled} with ${filled * recordBytes}`);
-  // Nothing is written meanwhile: what reaches the disk is of the appends before.
-  const { diskBytesPerByte: _, ...taken } = consumption.end(bytes);
-  return { recordsPerSecond: records / seconds, mbPerSecond: bytes / 1e6 / seconds, readMb: bytes / 1e6, ...taken };
+  return {
+    recordsPerSecond: records / seconds,
+    mbPerSecond: bytes / 1e6 / seconds,
+    readMb: bytes / 1e6,
+    ...consumption.end(bytes),
+  };
 }

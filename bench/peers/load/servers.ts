@@ -1,4 +1,4 @@
-import { anonymousBytesOf, cpuSecondsOf, writtenBytesOf } from '../../support/proc.js';
+import { anonymousBytesOf, cpuSecondsOf } from '../../support/proc.js';
 
 const sampleMs = 250;
 
@@ -6,7 +6,6 @@ const sampleMs = 250;
 export class Consumption {
   readonly #pids: readonly number[];
   #serverCpuSeconds = 0;
-  #writtenBytes = 0;
   #clientCpu = process.cpuUsage();
   #memoryBytesMax = 0;
   #sampler: NodeJS.Timeout | undefined;
@@ -17,7 +16,6 @@ export class Consumption {
 
   begin(): void {
     this.#serverCpuSeconds = this.#sum(cpuSecondsOf);
-    this.#writtenBytes = this.#sum(writtenBytesOf);
     this.#clientCpu = process.cpuUsage();
     this.#sampler = setInterval(() => this.#sample(), sampleMs);
   }
@@ -32,7 +30,6 @@ export class Consumption {
       serverCpuMsPerMb: ((this.#sum(cpuSecondsOf) - this.#serverCpuSeconds) * 1000) / mb,
       clientCpuMsPerMb: (user + system) / 1000 / mb,
       serverMemoryMb: this.#memoryBytesMax / 1e6,
-      diskBytesPerByte: (this.#sum(writtenBytesOf) - this.#writtenBytes) / bytes,
     };
   }
 

@@ -4,6 +4,7 @@ import type { Figures } from '../../support/workload.js';
 import type { PeerStream } from '../systems/system.js';
 import { checkStored } from './append.js';
 import type { LoadContext } from './context.js';
+import { DiskWrites } from './disk.js';
 import { Consumption } from './servers.js';
 
 const sendEveryMs = 1;
@@ -23,6 +24,7 @@ export async function runTail(context: LoadContext): Promise<Figures> {
   const samplesMs: number[] = [];
   const seen = new Uint8Array(total);
   const consumption = new Consumption(job.pids);
+  const disk = new DiskWrites(job.dataDirectory);
   let arrived = 0;
   let startedMs = 0;
   const dueMs = (index: number): number => startedMs + (index * 1000) / rate;
@@ -68,5 +70,11 @@ export async function runTail(context: LoadContext): Promise<Figures> {
   if (samplesMs.length === 0) throw new Error(`only ${sent} records could be sent in ${sendingSeconds.toFixed(1)} s`);
   const taken = consumption.end(samplesMs.length * workload.recordBytes);
   await checkStored(context, sent);
-  return { recordsPerSecond: sent / sendingSeconds, wantedRecordsPerSecond: rate, ...latencies(samplesMs), ...taken };
+  return {
+    recordsPerSecond: sent / sendingSeconds,
+    wantedRecordsPerSecond: rate,
+    ...latencies(samplesMs),
+    ...taken,
+    ...disk.perByte(sent * workload.recordBytes),
+  };
 }

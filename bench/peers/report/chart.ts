@@ -5,8 +5,8 @@ import { digits } from './markdown.js';
 import { best } from './results.js';
 import type { Results } from './results.js';
 
-const width = 860;
-const labelWidth = 330;
+const width = 900;
+const labelWidth = 370;
 const barWidthMax = 360;
 const barHeight = 13;
 const barGap = 3;
@@ -26,7 +26,8 @@ export function chart(results: Results, systems: readonly System[], workloads: r
     });
     return bars.length === 0 ? [] : [{ workload, bars }];
   });
-  const parts: string[] = [legend(systems)];
+  const note = text(width - 10, 22, 'longer is better', 'end');
+  const parts: string[] = [legend(systems), note];
   let top = headHeight;
   for (const { workload, bars } of groups) {
     const { better, unit } = workload.headline;
@@ -51,7 +52,7 @@ export function chart(results: Results, systems: readonly System[], workloads: r
 }
 
 function legend(systems: readonly System[]): string {
-  const step = Math.floor((width - 20) / Math.max(4, systems.length));
+  const step = Math.floor((width - 120) / Math.max(4, systems.length));
   return systems
     .map(({ title }, index) => {
       const x = 10 + index * step;

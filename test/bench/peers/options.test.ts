@@ -40,5 +40,6 @@ test('what is wrong is named', () => {
   expect(refusal('--rounds', 'many')).toThrow('--rounds is a number above 0, not "many"');
   expect(refusal('--rounds', '1.5')).toThrow('--rounds is a whole number');
   expect(refusal('--minutes', '0')).toThrow('--minutes is a number above 0');
+  expect(refusal('--nice=-21')).toThrow('--nice is a whole number from -20 to 19, not "-21"');
   expect(refusal('--fast')).toThrow(UsageError);
 });

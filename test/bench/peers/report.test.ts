@@ -178,7 +178,7 @@ describe('report', () => {
 
 describe('chart', () => {
   const lengths = (svg: string): readonly number[] =>
-    [...svg.matchAll(/<rect x="330" y="[\d.]+" width="(\d+)"/g)].map(([, width]) => Number(width));
+    [...svg.matchAll(/<rect x="370" y="[\d.]+" width="(\d+)"/g)].map(([, width]) => Number(width));
 
   test('the best has the longest bar, whether more or less is better', () => {
     expect(lengths(chart(appends, shown, [workload('append-4k-text')]))).toEqual([360, 80]);
