@@ -102,7 +102,8 @@ function clusterRefusal(command: InitializeClusterCommand): RefusedResult | unde
   if (command.featureLevel < 1) return invalid('feature_level', 'the first is 1');
   const factorProblem = settingProblem('replication-factor', String(command.replicationFactor), command.featureLevel);
   if (factorProblem !== undefined) return refused('CONFIGURATION_INVALID', factorProblem);
-  if (command.replicationFactor > command.nodes.length) {
+  // A node alone is to be joined by others.
+  if (command.nodes.length > 1 && command.replicationFactor > command.nodes.length) {
     return refused(
       'REPLICATION_FACTOR_TOO_HIGH',
       `Replication factor ${command.replicationFactor} needs as many nodes; there are ${command.nodes.length}.`,

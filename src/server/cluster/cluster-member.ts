@@ -180,8 +180,8 @@ export class ClusterMember {
    * @throws LogboomError ADDRESS_IN_USE, CLUSTER_MISMATCH, CONFIGURATION_INVALID, DATA_CORRUPT
    */
   async join(): Promise<FormationRecord> {
-    const { environment, directory } = this.#parts;
-    await adoptNodeAlone(environment, directory, this.#self);
+    const { environment, directory, configuration } = this.#parts;
+    await adoptNodeAlone(environment, directory, this.#self, replicationFactorOf(configuration));
     const stored = await readFormationRecord(environment, directory.path);
     // Before it listens: asked in between, it would say that it is empty, and another cluster might be formed with it.
     if (stored) this.#joined(stored);

@@ -13,6 +13,7 @@ export async function adoptNodeAlone(
   environment: Pick<Environment, 'disk' | 'random' | 'clock' | 'crc32'>,
   { path, identity }: Pick<DataDirectory, 'path' | 'identity'>,
   self: NodeDescription,
+  replicationFactor: number,
 ): Promise<void> {
   const { clusterId, partitionCount, createdUnixMs } = identity;
   if (clusterId === undefined) return;
@@ -21,7 +22,7 @@ export async function adoptNodeAlone(
       clusterId,
       formedUnixMs: createdUnixMs,
       partitionCount,
-      replicationFactor: 1,
+      replicationFactor,
       members: [self],
     });
   }

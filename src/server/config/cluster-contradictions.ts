@@ -8,6 +8,9 @@ const nodesMax = 7;
 /** Fewer heartbeats an election timeout, and one that is late starts an election. */
 const heartbeatsPerElectionMin = 3;
 
+/** Any one of them can be lost; each more costs every append another copy. */
+const replicationFactorDefault = 3;
+
 const linkPortOffset = 2;
 const portMax = 65_535;
 
@@ -43,8 +46,10 @@ export function advertisedLinkAddress(configuration: Configuration, advertised: 
   return `${isEverywhere && first !== '' ? first.slice(0, first.lastIndexOf(':')) : host}:${port}`;
 }
 
+/** What a cluster is formed with; of a node alone, what it is to have when others have joined it. */
 export function replicationFactorOf({ cluster }: Configuration): number {
-  return cluster.replicationFactor ?? Math.max(1, cluster.nodes.length);
+  const { nodes, replicationFactor } = cluster;
+  return replicationFactor ?? Math.min(replicationFactorDefault, nodes.length === 0 ? Infinity : nodes.length);
 }
 
 export function clusterContradictions(configuration: Configuration): Contradiction[] {
