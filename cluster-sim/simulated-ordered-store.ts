@@ -418,8 +418,7 @@ function valueIn(entries: ReadonlyMap<string, string>, key: Uint8Array): Uint8Ar
 
 function scanOf(entries: ReadonlyMap<string, string>, keys: SortedKeys, range: StoreRange): StoreEntry[] {
   const [from, to] = [keyString(range.from), keyString(range.to)];
-  const names =
-    range.reverse === true ? keys.reversedRange(from, to, range.limit) : keys.range(from, to, range.limit);
+  const names = range.reverse === true ? keys.reversedRange(from, to, range.limit) : keys.range(from, to, range.limit);
   const found: StoreEntry[] = [];
   let bytes = 0;
   for (const name of names) {
