@@ -417,12 +417,12 @@ function valueIn(entries: ReadonlyMap<string, string>, key: Uint8Array): Uint8Ar
 }
 
 function scanOf(entries: ReadonlyMap<string, string>, keys: SortedKeys, range: StoreRange): StoreEntry[] {
-  const names = keys.range(keyString(range.from), keyString(range.to));
-  if (range.reverse === true) names.reverse();
+  const [from, to] = [keyString(range.from), keyString(range.to)];
+  const names = range.reverse === true ? keys.reversedRange(from, to, range.limit) : keys.range(from, to, range.limit);
   const found: StoreEntry[] = [];
   let bytes = 0;
   for (const name of names) {
-    if (found.length >= range.limit || bytes >= (range.maxBytes ?? Number.POSITIVE_INFINITY)) break;
+    if (bytes >= (range.maxBytes ?? Number.POSITIVE_INFINITY)) break;
     const value = entries.get(name);
     if (value === undefined) continue;
     found.push({ key: bytesOf(name), value: bytesOf(value) });

@@ -42,8 +42,13 @@ export function diagnose(nodes: readonly NodeInfo[], partitions: readonly Partit
     ...logFindings(nodes, partitions),
     ...trimFindings(partitions),
   ];
-  const order = ['blocked', 'degraded', 'note'];
-  return findings.toSorted((left, right) => order.indexOf(left.severity) - order.indexOf(right.severity));
+  return findings.toSorted(worstFirst);
+}
+
+const order = ['blocked', 'degraded', 'note'];
+
+export function worstFirst(left: Finding, right: Finding): number {
+  return order.indexOf(left.severity) - order.indexOf(right.severity);
 }
 
 function nodeFindings({ id, name, state, advertisedAddresses }: NodeInfo): Finding[] {

@@ -56,6 +56,12 @@ const hints: Readonly<Record<string, string>> = {
   DISK_FULL: 'Free space on the server’s disk, or delete streams; appends go on by themselves when there is room.',
   DATA_CORRUPT: 'Run `logboom partition verify` to see what is damaged, and see the server’s log.',
   PARTITION_STOPPED: 'See `logboom status` and the server’s log for the fault.',
+  NODE_NOT_FOUND: 'See `logboom cluster status` for the nodes, and for those that wait.',
+  NODE_HAS_REPLICAS: 'Empty it first: `logboom cluster drain NODE --wait`.',
+  REPLICATION_FACTOR_TOO_HIGH: 'Let another node join first, or lower it: `logboom cluster set replication-factor N`.',
+  QUORUM_WOULD_BE_LOST: 'See `logboom cluster status`: bring other nodes back first.',
+  PLACEMENT_IN_PROGRESS: 'One replica of a partition moves at a time: see `logboom cluster status`, and try again.',
+  CLUSTER_NOT_FORMED: 'This is for clusters; see docs/cluster.md.',
   PARTITION_NOT_FOUND: 'See `logboom partition list`.',
   REPOSITORY_NOT_CONFIGURED:
     'Set snapshots.repository on every node, to one place that all of them see; see docs/snapshots.md.',

@@ -16,6 +16,11 @@ export type SnapshotList = MessageValue<typeof messages.listSnapshotsResponse>;
 export type LeadershipTransfer = MessageValue<typeof messages.transferLeadershipResponse>;
 export type TrimOutcome = MessageValue<typeof messages.trimResponse>;
 
+export type Membership = MessageValue<typeof messages.describeMembershipResponse>;
+export type MemberInfo = MessageValue<typeof messages.member>;
+export type PartitionPlacement = MessageValue<typeof messages.partitionPlacement>;
+export type ClusterSetting = MessageValue<typeof messages.clusterSetting>;
+
 export interface ClusterInfo {
   readonly clusterId: string;
   readonly nodes: readonly NodeInfo[];
@@ -130,6 +135,62 @@ export class Cluster {
     const answer = messages.transferLeadershipResponse;
     // Without a node, a second one would hand over once more; and why it was refused is what the caller wants to know.
     return this.#connection.unary(method.transferLeadership, request, answer, { ...bounds, idempotent: false });
+  }
+
+  /**
+   * Who belongs to the cluster, and where replicas are to be.
+   *
+   * @throws LogboomError CLUSTER_NOT_FORMED of a node alone, as all that follow
+   */
+  async membership(options: CallOptions = {}): Promise<Membership> {
+    const request = { message: messages.describeMembershipRequest, value: {} };
+    const answer = messages.describeMembershipResponse;
+    return this.#connection.unary(method.describeMembership, request, answer, { ...options, idempotent: true });
+  }
+
+  /** Lets in a node that waits to be approved. @throws LogboomError NODE_NOT_FOUND, NODE_LIMIT_REACHED, ... */
+  async addNode(node: number, options: CallOptions = {}): Promise<MemberInfo> {
+    const request = { message: messages.addNodeRequest, value: { node } };
+    return this.#connection.unary(method.addNode, request, messages.member, { ...options, idempotent: false });
+  }
+
+  /** Begins to move everything off a node, or with `cancel` lets it be used again. @throws LogboomError NODE_NOT_FOUND, REPLICATION_FACTOR_TOO_HIGH */
+  async drainNode(
+    node: number,
+    options: CallOptions & { readonly cancel?: boolean | undefined } = {},
+  ): Promise<MemberInfo> {
+    const { cancel, ...bounds } = options;
+    const request = { message: messages.drainNodeRequest, value: { node, cancel } };
+    return this.#connection.unary(method.drainNode, request, messages.member, { ...bounds, idempotent: true });
+  }
+
+  /** Takes an empty node out for good. @throws LogboomError NODE_NOT_FOUND, NODE_HAS_REPLICAS, QUORUM_WOULD_BE_LOST, ... */
+  async removeNode(node: number, options: CallOptions = {}): Promise<MemberInfo> {
+    const request = { message: messages.removeNodeRequest, value: { node } };
+    return this.#connection.unary(method.removeNode, request, messages.member, { ...options, idempotent: true });
+  }
+
+  /** Gives up the data of a node for an empty one that waits under its id. @throws LogboomError NODE_NOT_FOUND, QUORUM_WOULD_BE_LOST */
+  async replaceNode(node: number, options: CallOptions = {}): Promise<MemberInfo> {
+    const request = { message: messages.replaceNodeRequest, value: { node } };
+    return this.#connection.unary(method.replaceNode, request, messages.member, { ...options, idempotent: false });
+  }
+
+  /** Decides that a replica is to move; `membership` tells when it has. @throws LogboomError PLACEMENT_INVALID, PLACEMENT_IN_PROGRESS */
+  async movePartition(
+    move: { readonly partition: number; readonly fromNode: number; readonly toNode: number },
+    options: CallOptions = {},
+  ): Promise<PartitionPlacement> {
+    const request = { message: messages.movePartitionRequest, value: move };
+    const answer = messages.partitionPlacement;
+    return this.#connection.unary(method.movePartition, request, answer, { ...options, idempotent: false });
+  }
+
+  /** @param value undefined: back to the default. @throws LogboomError CONFIGURATION_INVALID, REPLICATION_FACTOR_TOO_HIGH */
+  async setSetting(name: string, value: string | undefined, options: CallOptions = {}): Promise<ClusterSetting> {
+    const request = { message: messages.setClusterSettingRequest, value: { name, value } };
+    const answer = messages.clusterSetting;
+    return this.#connection.unary(method.setClusterSetting, request, answer, { ...options, idempotent: true });
   }
 
   /**

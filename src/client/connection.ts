@@ -55,6 +55,13 @@ export const method = {
   listSnapshots: `${cluster}ListSnapshots`,
   trim: `${cluster}Trim`,
   transferLeadership: `${cluster}TransferLeadership`,
+  describeMembership: `${cluster}DescribeMembership`,
+  addNode: `${cluster}AddNode`,
+  drainNode: `${cluster}DrainNode`,
+  removeNode: `${cluster}RemoveNode`,
+  replaceNode: `${cluster}ReplaceNode`,
+  movePartition: `${cluster}MovePartition`,
+  setClusterSetting: `${cluster}SetClusterSetting`,
 } as const;
 export type Method = (typeof method)[keyof typeof method];
 

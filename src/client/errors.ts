@@ -31,7 +31,16 @@ export function isClientError(error: unknown, code?: ClientErrorCode): error is 
 }
 
 /** Refusals that come before anything is proposed: the append is certainly not stored. */
-const certainlyNotDone: ReadonlySet<Reason> = new Set<Reason>(['NOT_LEADER', 'QUEUE_FULL', 'DISK_FULL']);
+const certainlyNotDone: ReadonlySet<Reason> = new Set<Reason>([
+  'NOT_LEADER',
+  'QUEUE_FULL',
+  'DISK_FULL',
+  'SHUTTING_DOWN',
+]);
+
+/** A node that stops, and calls that were taken when their partition could not go on, say so when they do not know. */
+const isCertainlyNotDone = ({ reason, facts }: LogboomError): boolean =>
+  certainlyNotDone.has(reason) && facts['outcome'] !== 'unknown';
 
 /**
  * Whether to send the same request again.
@@ -43,7 +52,7 @@ export function isRetryable(error: unknown, idempotent: boolean): boolean {
   if (isLogboomError(error)) {
     // Our own deadline has passed: there is no time left to try again.
     if (error.reason === 'DEADLINE_EXCEEDED') return false;
-    return error.retryable && (idempotent || certainlyNotDone.has(error.reason));
+    return error.retryable && (idempotent || isCertainlyNotDone(error));
   }
   if (isClientError(error, 'UNREACHABLE')) return true;
   return isClientError(error, 'CONNECTION_LOST') && idempotent;
@@ -61,6 +70,9 @@ export function errorOfReason(
   return new LogboomError(reason as Reason, message, { facts, ...hint });
 }
 
+/** grpc-js's words for a call that never got a connection, or lost its channel while it waited for one. */
+export const neverSent = /no connection established|name resolution failed|ECONNREFUSED|channel closed before call started/i;
+
 /** The error of a gRPC status without a reason of ours: from grpc-js itself, a proxy, or another kind of server. */
 export function errorOfStatus(status: number, message: string, cause: unknown): Error {
   switch (status) {
@@ -70,8 +82,8 @@ export function errorOfStatus(status: number, message: string, cause: unknown): 
       // Not by us, or nobody would ask: a server that is killed resets its streams with this.
       return new ClientError('CONNECTION_LOST', `the connection was lost: ${message}`, { cause });
     case GrpcStatus.unavailable:
-      // grpc-js's words for a call that never got a connection. Anything else may have reached the server.
-      return /no connection established|name resolution failed|ECONNREFUSED/i.test(message)
+      // Anything else may have reached the server.
+      return neverSent.test(message)
         ? new ClientError('UNREACHABLE', reachMessage(message), { cause })
         : new ClientError('CONNECTION_LOST', `the connection was lost: ${message}`, { cause });
     case GrpcStatus.internal:

@@ -287,6 +287,54 @@ export const transferLeadershipResponse = message({
   formerNode: field.uint32(2),
   term: field.uint64(3),
 });
+export const member = message({
+  id: field.uint32(1),
+  name: field.string(2),
+  zone: field.string(3),
+  state: field.string(4),
+  stateSinceUnixMs: field.int64(5),
+  linkAddress: field.string(6),
+  incarnation: field.string(7),
+  replicas: field.uint32(8),
+});
+export const pendingNode = message({
+  id: field.uint32(1),
+  name: field.string(2),
+  kind: field.string(3),
+  linkAddress: field.string(4),
+  incarnation: field.string(5),
+});
+export const placedReplica = message({
+  replicaId: field.uint32(1),
+  node: field.uint32(2),
+  role: field.string(3),
+  state: field.string(4),
+});
+export const partitionPlacement = message({
+  partition: field.uint32(1),
+  replicas: field.messages(2, placedReplica),
+  waitsFor: field.string(3),
+});
+export const clusterSetting = message({ name: field.string(1), value: field.string(2), isDefault: field.bool(3) });
+export const describeMembershipRequest = message({});
+export const describeMembershipResponse = message({
+  clusterId: field.string(1),
+  tableVersion: field.uint64(2),
+  members: field.messages(3, member),
+  pending: field.messages(4, pendingNode),
+  placements: field.messages(5, partitionPlacement),
+  settings: field.messages(6, clusterSetting),
+});
+export const addNodeRequest = message({ node: field.uint32(1) });
+export const drainNodeRequest = message({ node: field.uint32(1), cancel: field.bool(2) });
+export const removeNodeRequest = message({ node: field.uint32(1) });
+export const replaceNodeRequest = message({ node: field.uint32(1) });
+export const movePartitionRequest = message({
+  partition: field.uint32(1),
+  fromNode: field.uint32(2),
+  toNode: field.uint32(3),
+});
+export const setClusterSettingRequest = message({ name: field.string(1), value: field.optionalString(2) });
 
 export const damagedValue = message({
   database: field.string(1),

@@ -36,7 +36,7 @@ export { initialPlacement } from './placement/initial-placement.js';
 export { leaderTransfers } from './placement/leader-transfers.js';
 export type { Liveness } from './placement/liveness.js';
 export { nextMove } from './placement/next-move.js';
-export type { Move } from './placement/next-move.js';
+export type { Move } from './placement/move.js';
 
 export { nextStep, placementReports } from './reconcile.js';
 export type { ActualConfiguration, GroupFacts, ReconcileStep } from './reconcile.js';

@@ -278,7 +278,10 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   addReplica(placement: ReplicaPlacement): Promise<Replica<Result, Machine>> {
     const added = this.#adding.then(async () => {
       if (this.#stopping !== undefined) throw shuttingDown();
-      assert(!this.wasRemoved(placement), () => `replica ${placement.replicaId} was removed and cannot be started again`);
+      assert(
+        !this.wasRemoved(placement),
+        () => `replica ${placement.replicaId} was removed and cannot be started again`,
+      );
       if (!this.#replicas.has(placement.partitionId)) await this.#openReplica(placement);
       return this.replicaOf(placement.partitionId);
     });

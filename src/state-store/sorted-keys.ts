@@ -24,15 +24,30 @@ export class SortedKeys {
     if (chunk.length === 0) this.#chunks.splice(at, 1);
   }
 
-  /** Keys with `from <= key < to`, ascending. */
-  range(from: string, to: string): string[] {
+  /** Keys with `from <= key < to`, ascending; the lowest `limit` of them. */
+  range(from: string, to: string, limit = Number.POSITIVE_INFINITY): string[] {
     this.#settle();
     const keys: string[] = [];
     for (let at = this.#chunkOf(from); at < this.#chunks.length; at++) {
       const chunk = this.#chunks[at] ?? [];
       for (let position = lowerBound(chunk, from); position < chunk.length; position++) {
         const key = chunk[position] ?? '';
-        if (key >= to) return keys;
+        if (key >= to || keys.length >= limit) return keys;
+        keys.push(key);
+      }
+    }
+    return keys;
+  }
+
+  /** Keys with `from <= key < to`, descending; the highest `limit` of them. */
+  reversedRange(from: string, to: string, limit = Number.POSITIVE_INFINITY): string[] {
+    this.#settle();
+    const keys: string[] = [];
+    for (let at = Math.min(this.#chunkOf(to), this.#chunks.length - 1); at >= 0; at--) {
+      const chunk = this.#chunks[at] ?? [];
+      for (let position = lowerBound(chunk, to) - 1; position >= 0; position--) {
+        const key = chunk[position] ?? '';
+        if (key < from || keys.length >= limit) return keys;
         keys.push(key);
       }
     }

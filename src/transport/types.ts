@@ -58,11 +58,16 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** What is left of the caller's patience as the call arrived; undefined when it has no end. */
   readonly timeoutMs: number | undefined;
+  /** Whether the caller's certificate is one for a host; undefined without TLS. */
+  readonly isCertifiedFor: ((host: string) => boolean) | undefined;
 }
 
 interface CallMethodBase {
-  /** `open`: usable by nodes that are no members yet; `admit` is not asked. */
-  readonly access: 'members' | 'open';
+  /**
+   * `open`: usable by nodes that are no members yet; `admit` is not asked. `certified`: by whoever has a certificate of the
+   * authority, also one that is not of a node that is known here; what it is for, the method has to look at.
+   */
+  readonly access: 'members' | 'open' | 'certified';
   readonly requestBytesMax: number;
 }
 

@@ -103,7 +103,10 @@ export class ComposeCluster {
 
   /** Nothing of it is left, its volumes neither. */
   async remove(): Promise<void> {
-    await this.command('down', '--volumes', '--remove-orphans', '--timeout', '5');
+    await run([...this.#compose, 'down', '--volumes', '--remove-orphans', '--timeout', '5'], {
+      ...this.#options,
+      timeoutMs: 600_000,
+    });
   }
 
   #client(args: readonly string[], flags: readonly string[] = []): readonly string[] {

@@ -226,6 +226,8 @@ async function withCluster(
   try {
     await work(cluster);
   } catch (error) {
+    // Now: what removes the cluster may fail for the same reason, and would be told instead.
+    console.log(error);
     for (const node of nodeNames) {
       const log = await cluster.logOf(node).catch(() => []);
       console.log(`-- the last of ${node}`, ...log.slice(-15).map((line) => `\n${JSON.stringify(line)}`));

@@ -16,9 +16,7 @@ function founded(count: number, replicationFactor = 1): Cluster {
   cluster.accept({
     ...command,
     partitions: command.partitions.map((partition) =>
-      partition.id === 0
-        ? { id: 0, replicas: nodes.map(({ id }) => ({ replicaId: id, nodeId: id })) }
-        : partition,
+      partition.id === 0 ? { id: 0, replicas: nodes.map(({ id }) => ({ replicaId: id, nodeId: id })) } : partition,
     ),
   });
   return cluster;

@@ -125,6 +125,25 @@ describe('a leader whose disk hangs', () => {
       expect(leader.replica.status).toMatchObject({ role: 'leader', term, fault: undefined });
     }));
 
+  it('and comes to an end every time, is found to be slow: leaderships are not handed around for as long as it lasts', () =>
+    withGroup(10, 3, async (group) => {
+      for (const node of group.nodes) {
+        let writes = 0;
+        node.disk.intercept = ({ kind, path }) => {
+          if (kind !== 'datasync' || !path.endsWith('.wal')) return undefined;
+          writes += 1;
+          return { kind: 'delay', delayMs: writes % 10 === 0 ? electionMs + 300 : 10 };
+        };
+      }
+      const terms = new Set<number>();
+      for (let at = 0; at < 600; at += 1) {
+        const leader = await group.leader();
+        if (at >= 300) terms.add(leader.replica.status.term);
+        await group.propose(leader, `x${at}`).catch(() => {});
+      }
+      expect(terms.size).toBe(1);
+    }));
+
   it('keeps its leadership when it was the process that stood still', () =>
     withGroup(9, 3, async (group, leader) => {
       slow(leader, 50);

@@ -16,7 +16,7 @@ const caughtAt: Record<RaftMutant, number> = {
   'conf-change-before-current-term-commit': 25,
   'removed-leader-counts-itself': 47,
   'accept-stale-append': 3,
-  'accept-append-below-snapshot': 56,
+  'accept-append-below-snapshot': 130,
   'campaign-with-unapplied-conf-change': 5,
   'ignore-durability-term': 513,
 };

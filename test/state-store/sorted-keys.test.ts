@@ -16,8 +16,15 @@ test('a range holds what was added and not deleted, in order, each key once', ()
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
       const sorted = new SortedKeys();
       const oracle = new Set<string>();
-      const check = (from: string, to: string): void =>
-        expect(sorted.range(from, to)).toEqual([...oracle].filter((each) => each >= from && each < to).sort());
+      const check = (from: string, to: string): void => {
+        const all = [...oracle].filter((each) => each >= from && each < to).sort();
+        expect(sorted.range(from, to)).toEqual(all);
+        expect(sorted.reversedRange(from, to)).toEqual(all.toReversed());
+        for (const limit of [0, 1, 7, 600]) {
+          expect(sorted.range(from, to, limit)).toEqual(all.slice(0, limit));
+          expect(sorted.reversedRange(from, to, limit)).toEqual(all.toReversed().slice(0, limit));
+        }
+      };
       for (const { kind, keys } of steps) {
         if (kind === 'range') check(keys[0], keys[1]);
         else {

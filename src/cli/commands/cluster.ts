@@ -1,16 +1,18 @@
 import type { Command } from 'commander';
-import type { ClusterInfo, NodeInfo, PartitionInfo } from '../../client/index.js';
-import { diagnose, leaderOf, replicaLag } from '../cluster-diagnosis.js';
+import type { ClusterInfo, LogboomClient, Membership, NodeInfo, PartitionInfo } from '../../client/index.js';
+import { diagnose, leaderOf, replicaLag, worstFirst } from '../cluster-diagnosis.js';
 import type { Finding } from '../cluster-diagnosis.js';
 import { makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
 import { formatDuration, formatTable, plural } from '../format.js';
 import type { Palette } from '../format.js';
 import type { CommandIo } from '../io.js';
+import { membershipFindings } from '../membership-findings.js';
 import { addClusterLocal } from './cluster-local.js';
+import { addMemberCommands } from './cluster-members.js';
 
 const statusExamples = `
-Shows the nodes and what they lead; of each partition its leader, the nodes of
+Shows the nodes, whether they stay, and what they lead; of each partition its leader, the nodes of
 its replicas and by how many entries the last of them is behind; and what is
 blocked, why, and what to do about it.
 
@@ -22,13 +24,15 @@ Examples:
 export function addClusterCommands(program: Command, io: CommandIo): void {
   const cluster = program
     .command('cluster')
-    .description('look at a cluster, or run one on this machine')
+    .description('look at a cluster and change it, or run one on this machine')
     .addHelpText(
       'after',
       `
 Examples:
   logboom cluster local -n 3
   logboom cluster status
+  logboom cluster drain 1 --wait && logboom cluster remove 1
+  logboom cluster replace 2
 `,
     );
   const status = cluster
@@ -37,6 +41,7 @@ Examples:
     .addHelpText('after', statusExamples)
     .action((options: CommonOptions) => showStatus(io, options));
   withCommonOptions(status, io, ['text', 'json']);
+  addMemberCommands(cluster, io);
   addClusterLocal(cluster, io);
 }
 
@@ -44,29 +49,45 @@ async function showStatus(io: CommandIo, options: CommonOptions): Promise<void> 
   const context = makeContext(io, options.output);
   await withClient(options, async (client) => {
     const { signal } = context;
-    const [cluster, partitions] = await Promise.all([
+    const [cluster, partitions, membership] = await Promise.all([
       client.cluster.describe({ signal }),
       client.cluster.partitions({ signal }),
+      membershipOf(client, signal),
     ]);
-    const findings = diagnose(cluster.nodes, partitions);
-    if (options.output === 'text') return context.output.write(statusText(context, cluster, partitions, findings));
+    const findings = [...diagnose(cluster.nodes, partitions), ...(membership ? membershipFindings(membership) : [])];
+    const seen = { cluster, partitions, membership, findings: findings.toSorted(worstFirst) };
+    if (options.output === 'text') return context.output.write(statusText(context, seen));
     const { slotPartitions: _slots, limits: _limits, ...shown } = cluster;
-    await context.output.write(toJsonLine({ ...shown, partitions, findings }));
+    await context.output.write(toJsonLine({ ...shown, partitions, membership, findings: seen.findings }));
   });
 }
 
-function statusText(
-  { palette }: CommandContext,
-  cluster: ClusterInfo,
-  partitions: readonly PartitionInfo[],
-  findings: readonly Finding[],
-): string {
+/** Undefined of a node alone; and while the metadata has no leader, for the rest is worth showing then above all. */
+async function membershipOf(client: LogboomClient, signal: AbortSignal): Promise<Membership | undefined> {
+  const { isLogboomError } = await import('../../client/index.js');
+  try {
+    return await client.cluster.membership({ signal });
+  } catch (error) {
+    if (isLogboomError(error) && ['CLUSTER_NOT_FORMED', 'NOT_LEADER', 'UNIMPLEMENTED'].includes(error.reason))
+      return undefined;
+    throw error;
+  }
+}
+
+interface Seen {
+  readonly cluster: ClusterInfo;
+  readonly partitions: readonly PartitionInfo[];
+  readonly membership: Membership | undefined;
+  readonly findings: readonly Finding[];
+}
+
+function statusText({ palette }: CommandContext, { cluster, partitions, membership, findings }: Seen): string {
   const { nodes, clusterId } = cluster;
   const verdict = verdictOf(findings, palette);
   const what = `${plural(nodes.length, 'node')}, ${plural(partitions.length, 'partition')}`;
   const parts = [
     `${palette.bold(`cluster ${clusterId}`)}: ${what}; ${verdict}\n`,
-    nodeTable(nodes, partitions),
+    nodeTable(nodes, partitions, membership),
     replicaTable(nodes, partitions),
   ];
   if (findings.length > 0) parts.push(findings.map((finding) => findingText(finding, palette)).join(''));
@@ -84,7 +105,12 @@ function findingText({ severity, what, action }: Finding, palette: Palette): str
   return `${palette[colour](severity)}: ${what}\n${action === '' ? '' : `  ${action}\n`}`;
 }
 
-function nodeTable(nodes: readonly NodeInfo[], partitions: readonly PartitionInfo[]): string {
+function nodeTable(
+  nodes: readonly NodeInfo[],
+  partitions: readonly PartitionInfo[],
+  membership: Membership | undefined,
+): string {
+  const draining = membership?.members.filter(({ state }) => state === 'draining').map(({ id }) => id) ?? [];
   const rows = nodes.map((node) => {
     const held = partitions.filter(({ replicas }) => replicas.some(({ nodeId }) => nodeId === node.id));
     const led = partitions.filter((partition) => leaderOf(partition)?.nodeId === node.id);
@@ -94,7 +120,7 @@ function nodeTable(nodes: readonly NodeInfo[], partitions: readonly PartitionInf
       node.name,
       node.zone,
       // Why, stands below.
-      node.state.split(':')[0] ?? '',
+      `${node.state.split(':')[0] ?? ''}${draining.includes(node.id) ? ', draining' : ''}`,
       node.advertisedAddresses.join(' '),
       led.length,
       held.length,

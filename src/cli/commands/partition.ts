@@ -2,7 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { LogboomClient, Verification } from '../../client/index.js';
-import { countArgument, durationArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
+import {
+  countArgument,
+  durationArgument,
+  makeContext,
+  positiveArgument,
+  toJsonLine,
+  withClient,
+  withCommonOptions,
+} from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
 import { CommandError, failureJson, failureText, UsageError } from '../failure.js';
 import { formatBytes, formatCount, formatTime, plural } from '../format.js';
@@ -13,7 +21,7 @@ import { Progress } from '../progress.js';
 export function addPartitionCommands(program: Command, io: CommandIo): void {
   const partition = program
     .command('partition')
-    .description('look at partitions, verify what they store, move their leaders')
+    .description('look at partitions, verify what they store, move them and their leaders')
     .addHelpText(
       'after',
       `
@@ -24,8 +32,46 @@ Examples:
 `,
     );
   addList(partition, io);
+  addMove(partition, io);
   addVerify(partition, io);
   addTransfer(partition, io);
+}
+
+interface MoveOptions extends CommonOptions {
+  readonly from: number;
+  readonly to: number;
+}
+
+function addMove(partition: Command, io: CommandIo): void {
+  const node = (flags: string, description: string): Option =>
+    new Option(flags, description).argParser(positiveArgument).makeOptionMandatory();
+  const command = partition
+    .command('move')
+    .description('move a replica from one node to another')
+    .argument('<id>', 'number of the partition', positiveArgument)
+    .addOption(node('--from <node>', 'node id of the one that has a replica'))
+    .addOption(node('--to <node>', 'node id of one that has none'))
+    .addHelpText(
+      'after',
+      `
+The new replica gets the log, or a snapshot, and votes once it has caught up;
+then the old one goes. Appends and reads go on. \`logboom cluster status\` shows
+how far it is.
+
+Examples:
+  logboom partition move 3 --from 1 --to 4
+`,
+    )
+    .action((id: number, options: MoveOptions) =>
+      withClient(options, async (client) => {
+        const { output, format, signal } = makeContext(io, options.output);
+        const move = { partition: id, fromNode: options.from, toNode: options.to };
+        const placement = await client.cluster.movePartition(move, { signal });
+        const text = `partition ${id}: its replica on node ${options.from} moves to node ${options.to}\n`;
+        await output.write(format === 'json' ? toJsonLine(placement) : text);
+      }),
+    );
+  withCommonOptions(command, io, ['text', 'json']);
 }
 
 interface ListOptions extends CommonOptions {

@@ -11,7 +11,7 @@ import type { ClusterSettings } from '../settings.js';
 import type { ClusterState, NodeView, PartitionView, ReplicaView } from '../types.js';
 import { isAlive, isDead, isEligible } from './liveness.js';
 import type { Liveness } from './liveness.js';
-import type { Move, MoveReason } from './next-move.js';
+import type { Move, MoveReason } from './move.js';
 import { zonePenalty } from './zones.js';
 
 /** Voters that metadata is to have: an even number survives no more losses than the odd one below it. */
@@ -78,7 +78,9 @@ class MetadataPlanner {
   /** Of those that have settled on nodes that stay: the one that spreads zones best. */
   #bestLearner(): ReplicaView | undefined {
     const { replicas } = this.#partition;
-    const votersOn = replicas.filter((replica) => isVoter(replica) && isDesired(replica)).flatMap((one) => this.#nodeOf(one));
+    const votersOn = replicas
+      .filter((replica) => isVoter(replica) && isDesired(replica))
+      .flatMap((one) => this.#nodeOf(one));
     const cost = (replica: ReplicaView): number => zonePenalty([...votersOn, ...this.#nodeOf(replica)]);
     const [best] = replicas
       .filter((replica) => {

@@ -1,43 +1,15 @@
 /** What to change next in the placement of replicas. Pure; the leader of partition 0 asks, and proposes what it is told. */
-import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
+import type { NodeId } from '../../base/ids.js';
 import { clusterSettings } from '../settings.js';
 import type { ClusterSettings } from '../settings.js';
-import type { ClusterState, NodeView, PartitionView, ReplicaRole, ReplicaView } from '../types.js';
+import type { ClusterState, NodeView, PartitionView, ReplicaView } from '../types.js';
 import { nextLeaderSwap, preferring } from './leader-balance.js';
 import { metadataPartitionId } from '../limits.js';
 import { isAlive, isDead, isEligible } from './liveness.js';
 import type { Liveness } from './liveness.js';
 import { nextMetadataMove } from './metadata-group.js';
+import type { Move, MoveReason } from './move.js';
 import { zonePenalty } from './zones.js';
-
-export type MoveReason =
-  /** A replica that is on its way to a node that died, or is to be emptied, goes elsewhere. */
-  | 'redirect'
-  | 'over-replicated'
-  | 'dead-node'
-  | 'under-replicated'
-  | 'draining-node'
-  | 'zone-spread'
-  | 'balance'
-  /** A node gets the metadata. */
-  | 'metadata-replica'
-  /** One of the nodes that have it is to vote on it. */
-  | 'metadata-voter'
-  /** No replica moves; another one becomes the preferred leader. */
-  | 'preferred-leader';
-
-/** A `set-placement` to be proposed. */
-export interface Move {
-  readonly reason: MoveReason;
-  readonly partitionId: PartitionId;
-  /** The command's `expectedVersion`. */
-  readonly expectedVersion: number;
-  readonly desired: readonly { readonly nodeId: NodeId; readonly role: ReplicaRole }[];
-  /** The replica that is to go. */
-  readonly from: ReplicaId | undefined;
-  /** The node that is to get a replica, or to be the preferred leader. */
-  readonly to: NodeId | undefined;
-}
 
 /**
  * The most urgent move; undefined when there is none, or when as many partitions as `moves-max` are moving. Ask again with

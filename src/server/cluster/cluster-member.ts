@@ -15,16 +15,21 @@ import { initializeMetadata } from './cluster-start.js';
 import { joinFormation } from './formation.js';
 import { readFormationRecord, writeFormationRecord } from './formation-record.js';
 import { handOverLeaderships } from './hand-over.js';
+import { joinForwardedMethod, joinMethod } from './join-call.js';
+import { JoinDesk } from './join-desk.js';
+import { joinCluster } from './joining.js';
 import { LeaderGossip, leadersMethod } from './leader-gossip.js';
 import { LedPartitions } from './led-partitions.js';
-import { MetadataProposals, reportMethod } from './metadata-proposals.js';
+import { MetadataProposals, notLeader, reportMethod } from './metadata-proposals.js';
 import { adoptNodeAlone } from './node-alone.js';
 import { ownReplica } from './own-replicas.js';
+import { PlacementController } from './placement-controller.js';
 import { Reconciler } from './reconciler.js';
 import { registerSelf, registrationHandler, registrationMethod } from './registration.js';
 import { metadataPlacement } from './replica-directory.js';
 import { ReplicaKeeper } from './replica-keeper.js';
 import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
+import { beginTransfer, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
 import type { Channels } from '../../client/channels.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
@@ -35,6 +40,7 @@ import type { Configuration, ListedNode } from '../config/index.js';
 import type { DataDirectory } from '../data-directory.js';
 import type { MetadataReplica, NodeManager, NodeReplica, OwnStreamsReplica } from '../replicas.js';
 import type { ClusterAround } from '../services/index.js';
+import type { MembershipDesk } from '../services/membership-methods.js';
 import type { Partitions } from '../services/routing.js';
 import type { NodeSecurity } from '../security/node-security.js';
 import type { FormationRecord, MetadataSeat } from './formation-record.js';
@@ -75,6 +81,8 @@ export class ClusterMember {
   readonly #exchange: TableExchange;
   readonly #proposals: MetadataProposals;
   readonly #reconciler: Reconciler;
+  readonly #desk: JoinDesk;
+  readonly #controller: PlacementController;
   readonly #stopping = new AbortController();
   readonly #leaders: Leaders;
   readonly #remote: RemoteCalls;
@@ -111,7 +119,7 @@ export class ClusterMember {
     this.#links = links;
     this.#gossip = new LeaderGossip({
       environment,
-      led: () => this.#led.all,
+      led: () => this.#led.all.map((led) => ({ ...led, waitsFor: this.#reconciler.waitReason(led.partitionId) })),
       peers: () => links.connected,
       call: (nodeId, request) => links.call(nodeId, leadersMethod, request),
     });
@@ -144,11 +152,34 @@ export class ClusterMember {
       desired: (partitionId) => this.#state?.partitions.get(partitionId),
       report: (reports) => this.#proposals.report(reports),
     });
+    this.#desk = new JoinDesk({
+      clock,
+      nodeId,
+      proposals: this.#proposals,
+      state: () => this.#leaderState,
+      record: () => this.#record,
+      leader: () => this.#metadataLeader,
+      connected: () => links.connected,
+      hasSharedName: configuration.cluster.linkServerName !== '',
+      call: (to, request) => links.call(to, joinForwardedMethod, request),
+    });
+    this.#controller = new PlacementController({
+      environment,
+      nodeId,
+      proposals: this.#proposals,
+      leaderState: () => this.#leaderState,
+      connected: () => links.connected,
+      leaderOf: (partitionId) => this.#nodeThatLeads(partitionId),
+      transfer: async (to, request) => {
+        if (to === nodeId) beginTransfer((partitionId) => this.#manager?.findReplica(partitionId), request);
+        else await links.call(to, transferMethod, encodeTransferRequest(request));
+      },
+    });
     this.#exchange = new TableExchange({
       environment,
       state: () => this.#state,
       isStale: () => this.#isStale,
-      addresses: () => links.addresses,
+      addresses: () => [...links.addresses, ...configuration.cluster.join],
       ask: (address, request) => links.callAt(address, tableMethod, request),
       onTable: (state) => this.#take(state),
       onRemoved: (error) => this.#onRemoved(error),
@@ -166,6 +197,12 @@ export class ClusterMember {
       }),
     );
     links.handle(reportMethod, this.#proposals.handler);
+    links.handle(joinMethod, this.#desk.door);
+    links.handle(joinForwardedMethod, this.#desk.forwarded);
+    links.handle(
+      transferMethod,
+      transferHandler((partitionId) => this.#manager?.findReplica(partitionId)),
+    );
     links.handle(leadersMethod, this.#gossip.handler);
     links.handle(
       tableMethod,
@@ -187,15 +224,26 @@ export class ClusterMember {
     if (stored) this.#joined(stored);
     this.#linksListen(await this.#links.run());
     if (stored) return stored;
-    const record = await joinFormation({
-      environment,
-      directory: directory.path,
-      own: this.#alone(),
-      ask: (node) => this.#links.ask(node),
-      signal: this.#stopping.signal,
-    });
+    const record = await this.#findCluster();
     this.#joined(record);
     return record;
+  }
+
+  async #findCluster(): Promise<FormationRecord> {
+    const { environment, directory, configuration } = this.#parts;
+    const { nodes, join } = configuration.cluster;
+    const parts = { environment, directory: directory.path, signal: this.#stopping.signal };
+    if (join.length === 0) {
+      const formed = await joinFormation({ ...parts, own: this.#alone(), ask: (node) => this.#links.ask(node) });
+      if (formed !== 'replace') return formed;
+    }
+    const listed = nodes.filter(({ id }) => id !== this.#self.id).map(({ linkAddress }) => linkAddress);
+    return joinCluster({
+      ...parts,
+      self: this.#self,
+      addresses: [...join, ...listed],
+      ask: (address, request) => this.#links.callAt(address, joinMethod, request),
+    });
   }
 
   #linksListen(address: NodeAddress | undefined): void {
@@ -254,6 +302,7 @@ export class ClusterMember {
     for (const replica of manager.replicas) if (this.isSettled(replica.partitionId)) this.#catchUp.watch(replica);
     this.#gossip.run();
     this.#reconciler.run();
+    this.#controller.run();
     // Nobody else could lead, and what is asked right after the start need not wait.
     if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
   }
@@ -332,10 +381,21 @@ export class ClusterMember {
       nodeId: this.#self.id,
       remote: this.#remote,
       state: () => this.#state,
-      waitReason: (partitionId) => this.#reconciler.waitReason(partitionId),
       termOf: (partitionId) => this.#gossip.termOf(partitionId),
     });
-    return { leaders: this.#leaders, remote: this.#remote, nodes };
+    const membership: MembershipDesk = {
+      state: () => {
+        const state = this.#leaderState;
+        if (state === undefined) throw notLeader();
+        return state;
+      },
+      pending: () => this.#desk.pending,
+      waitReason: (id) => this.#reconciler.waitReason(id) || this.#gossip.waitReason(id),
+      propose: (command) => this.#proposals.propose(command),
+      approve: (nodeId) => this.#desk.approve(nodeId),
+      replace: (nodeId) => this.#desk.replace(nodeId),
+    };
+    return { leaders: this.#leaders, remote: this.#remote, nodes, membership };
   }
 
   /** Lets others lead what this node leads. */
@@ -349,7 +409,8 @@ export class ClusterMember {
     this.#stopping.abort();
     this.#unwatch?.();
     this.#led.stop();
-    await Promise.all([this.#exchange.stop(), this.#reconciler.stop(), this.#gossip.stop(), this.#catchUp.stop()]);
+    const tasks = [this.#controller, this.#reconciler, this.#exchange, this.#gossip, this.#catchUp];
+    await Promise.all(tasks.map((task) => task.stop()));
     await Promise.all(this.#loops);
     await this.#keeper?.stop();
     await Promise.all([...this.#ends.values()].map((end) => end()));
@@ -376,6 +437,18 @@ export class ClusterMember {
     const leader = this.#metadataReplica?.leader ?? 0;
     const nodeId = leader === 0 ? undefined : this.#links.directory?.nodeOf(metadataPartition, leader);
     return nodeId ?? this.#gossip.leaderOf(metadataPartition);
+  }
+
+  /** The table as the leader of the metadata has it; undefined elsewhere, and before it has applied all before its term. */
+  get #leaderState(): ClusterState | undefined {
+    const isLeader = this.#led.get(metadataPartition)?.isLeader === true;
+    const replica = isLeader ? this.#metadataReplica : undefined;
+    return replica && stateOf(replica);
+  }
+
+  #nodeThatLeads(partitionId: PartitionId): NodeId | undefined {
+    const route = this.#leaders.routeOf(partitionId);
+    return route?.type === 'local' ? this.#self.id : route?.nodeId;
   }
 
   get #isStale(): boolean {

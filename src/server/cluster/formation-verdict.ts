@@ -24,6 +24,8 @@ export type FormationVerdict =
   | { readonly type: 'form'; readonly members: readonly NodeDescription[] }
   | { readonly type: 'adopt'; readonly record: FormationRecord }
   | { readonly type: 'wait'; readonly because: string }
+  /** The cluster knows this node with another data directory: it may take its own place only as a new node. */
+  | { readonly type: 'replace' }
   | { readonly type: 'refuse'; readonly error: LogboomError };
 
 /** @param answers of all listed nodes but `own` */
@@ -55,22 +57,14 @@ function judgeRecord(own: FormationState, holder: NodeDescription, record: Forma
   const { clusterId } = record;
   const known = memberOf(record, id);
   if (known?.incarnation === incarnation) return { type: 'adopt', record };
-  const facts = { node: id, cluster: clusterId };
-  const error =
-    known === undefined
-      ? new LogboomError(
-          'CLUSTER_MISMATCH',
-          `node ${holder.id} (${holder.linkAddress}) belongs to cluster ${clusterId}, which was formed without node ${id}. ` +
-            'Joining a cluster that exists is not possible yet: correct cluster.nodes, or form a cluster of empty directories',
-          { facts },
-        )
-      : new LogboomError(
-          'CLUSTER_MISMATCH',
-          `cluster ${clusterId} knows node ${id} with another data directory (incarnation ${known.incarnation}, this one ` +
-            `is ${incarnation}): its votes and entries are not here, so it must not take part as node ${id}. Put back the ` +
-            'data directory of that incarnation. Replacing a node by an empty one is not possible yet',
-          { facts: { ...facts, incarnation, known_incarnation: known.incarnation } },
-        );
+  if (known !== undefined) return { type: 'replace' };
+  const error = new LogboomError(
+    'CLUSTER_MISMATCH',
+    `node ${holder.id} (${holder.linkAddress}) belongs to cluster ${clusterId}, which was formed without node ${id}. To join it, ` +
+      `set cluster.join to ${holder.linkAddress} instead of cluster.nodes; or correct cluster.nodes, or form a cluster of empty ` +
+      'directories',
+    { facts: { node: id, cluster: clusterId } },
+  );
   return { type: 'refuse', error };
 }
 

@@ -44,17 +44,19 @@ export interface FormationParts {
 }
 
 /**
- * Resolves with the record when it is durable here.
+ * Resolves with the record when it is durable here; with `replace` when there is a cluster that knows this node with another
+ * data directory.
  *
  * @throws LogboomError CLUSTER_MISMATCH, SHUTTING_DOWN; DiskError
  */
-export async function joinFormation(parts: FormationParts): Promise<FormationRecord> {
+export async function joinFormation(parts: FormationParts): Promise<FormationRecord | 'replace'> {
   const { environment, directory, own, signal } = parts;
   const { clock, logger } = environment;
   let loggedMs = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     const verdict = judgeFormation(own, await askAll(parts));
     if (verdict.type === 'refuse') throw verdict.error;
+    if (verdict.type === 'replace') return 'replace';
     if (verdict.type !== 'wait') {
       const record = verdict.type === 'adopt' ? verdict.record : newRecord(parts, verdict.members);
       await writeFormationRecord(environment, directory, record);

@@ -18,6 +18,8 @@ export interface Led {
   readonly partitionId: PartitionId;
   /** Raft's; of two nodes that say they lead, the one with the higher is right. */
   readonly term: number;
+  /** What holds up the group on its way to its placement, in a word; empty when nothing does. */
+  readonly waitsFor: string;
 }
 
 export interface LeaderGossipParts {
@@ -59,17 +61,24 @@ export class LeaderGossip {
 
   /** The node that says it leads, of the newest term; of others than this one. */
   leaderOf(partitionId: PartitionId): NodeId | undefined {
-    let best: { readonly nodeId: NodeId; readonly term: number } | undefined;
-    for (const [nodeId, led] of this.#told) {
-      const term = led.find((one) => one.partitionId === partitionId)?.term;
-      if (term !== undefined && term > (best?.term ?? -1)) best = { nodeId, term };
-    }
-    return best?.nodeId;
+    return this.#newest(partitionId)?.nodeId;
   }
 
   termOf(partitionId: PartitionId): number {
-    const terms = [...this.#told.values()].flat().filter((one) => one.partitionId === partitionId);
-    return Math.max(0, ...terms.map(({ term }) => term));
+    return this.#newest(partitionId)?.term ?? 0;
+  }
+
+  waitReason(partitionId: PartitionId): string {
+    return this.#newest(partitionId)?.waitsFor ?? '';
+  }
+
+  #newest(partitionId: PartitionId): (Led & { readonly nodeId: NodeId }) | undefined {
+    let newest: (Led & { readonly nodeId: NodeId }) | undefined;
+    for (const [nodeId, led] of this.#told) {
+      const found = led.find((one) => one.partitionId === partitionId);
+      if (found !== undefined && found.term > (newest?.term ?? -1)) newest = { ...found, nodeId };
+    }
+    return newest;
   }
 
   /** Calls back after another node has told something new, until the answered function is called. */
@@ -103,7 +112,7 @@ export class LeaderGossip {
     while (!signal.aborted) {
       this.#isDue = false;
       const request = new TextEncoder().encode(
-        JSON.stringify(led().map(({ partitionId, term }) => [partitionId, term])),
+        JSON.stringify(led().map(({ partitionId, term, waitsFor }) => [partitionId, term, waitsFor])),
       );
       // Not waited for: a node that does not answer must not keep the others from hearing of the next change.
       for (const nodeId of peers()) {
@@ -125,6 +134,6 @@ export class LeaderGossip {
 }
 
 function decode(request: Uint8Array): Led[] {
-  const list = JSON.parse(new TextDecoder().decode(request)) as [number, number][];
-  return list.map(([partitionId, term]) => ({ partitionId: partitionId as PartitionId, term }));
+  const list = JSON.parse(new TextDecoder().decode(request)) as [number, number, string][];
+  return list.map(([partitionId, term, waitsFor]) => ({ partitionId: partitionId as PartitionId, term, waitsFor }));
 }

@@ -14,6 +14,10 @@ const replicationFactorDefault = 3;
 const linkPortOffset = 2;
 const portMax = 65_535;
 
+/** One of several nodes, or to become one of them. */
+export const isListed = ({ cluster }: Pick<Configuration, 'cluster'>): boolean =>
+  cluster.nodes.length > 0 || cluster.join.length > 0;
+
 /**
  * Where links listen; undefined: nowhere, and no other node can join. A node that was started alone listens for them unasked
  * where that gives nobody more than its gRPC port does. Port 0: any free one.
@@ -26,7 +30,7 @@ export function linkListenAddress(
     host: cluster.linkHost === '' ? host : cluster.linkHost,
     port: cluster.linkPort ?? (port === 0 ? 0 : port + linkPortOffset),
   };
-  const isAskedFor = cluster.nodes.length > 0 || cluster.linkHost !== '' || cluster.linkPort !== undefined;
+  const isAskedFor = isListed({ cluster }) || cluster.linkHost !== '' || cluster.linkPort !== undefined;
   const isSecured = cluster.linkCertificateFile !== '' || security.allowInsecureListen.includes('links');
   const isOpenAnyway =
     isLoopback(host) && security.tokensFile === '' && tls.certificateFile === '' && address.port <= portMax;
@@ -72,7 +76,6 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
     const twice = values.find((value, index) => values.indexOf(value) !== index);
     if (twice !== undefined) complain(`cluster.nodes has ${property === 'id' ? 'node' : 'address'} ${twice} twice`);
   }
-  if (nodes.length === 1) complain('cluster.nodes has one node: leave it out for a node alone, or list three or more');
   if (nodes.length > nodesMax)
     complain(`cluster.nodes has ${nodes.length} nodes; a cluster is formed of at most ${nodesMax}`);
   if (!nodes.some(({ id }) => id === nodeId)) {
@@ -91,11 +94,11 @@ function portContradictions(configuration: Configuration): Contradiction[] {
   const { port, httpPort, cluster } = configuration;
   const found: Contradiction[] = [];
   if (port === 0) {
-    if (cluster.nodes.length === 0) return found;
+    if (!isListed(configuration)) return found;
     found.push({
-      keys: ['port', 'cluster.nodes'],
+      keys: ['port', cluster.nodes.length > 0 ? 'cluster.nodes' : 'cluster.join'],
       message:
-        'port is 0 and cluster.nodes is set: other nodes forward requests to this port, so it must be a fixed one',
+        'port is 0, and the node is one of a cluster: other nodes forward requests to this port, so it must be a fixed one',
     });
     return found;
   }

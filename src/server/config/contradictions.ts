@@ -1,6 +1,6 @@
 /** Settings that are right by themselves and wrong together. */
 import { parseObjectStoreLocation } from '../../object-store/index.js';
-import { clusterContradictions } from './cluster-contradictions.js';
+import { clusterContradictions, isListed } from './cluster-contradictions.js';
 import { securityContradictions } from './security-contradictions.js';
 import { formatBytes } from './units.js';
 import type { Contradiction } from './contradiction.js';
@@ -114,20 +114,20 @@ function diskContradictions({ disk, stateStore }: Configuration): Contradiction[
 /** What `trim.mode` auto stands for. */
 export function trimModeOf({ trim, cluster, snapshots }: Configuration): 'archived' | 'persisted' | 'none' {
   if (trim.mode !== 'auto') return trim.mode;
-  return cluster.nodes.length > 0 || snapshots.repository !== '' ? 'archived' : 'persisted';
+  return isListed({ cluster }) || snapshots.repository !== '' ? 'archived' : 'persisted';
 }
 
 function snapshotContradictions({ trim, cluster, snapshots }: Configuration): Contradiction[] {
   const found: Contradiction[] = [];
-  if (trim.mode === 'persisted' && cluster.nodes.length > 0) {
+  if (trim.mode === 'persisted' && isListed({ cluster })) {
     found.push({
-      keys: ['trim.mode', 'cluster.nodes'],
+      keys: ['trim.mode', cluster.nodes.length > 0 ? 'cluster.nodes' : 'cluster.join'],
       message:
-        'trim.mode is persisted, and cluster.nodes is set: in a cluster the log is trimmed only to what is archived in a ' +
+        'trim.mode is persisted, and the node is one of a cluster: in a cluster the log is trimmed only to what is archived in a ' +
         'snapshot repository, for another node may need the entries. Leave trim.mode out, and set snapshots.repository',
     });
   }
-  if (trim.mode === 'archived' && cluster.nodes.length === 0 && snapshots.repository === '') {
+  if (trim.mode === 'archived' && !isListed({ cluster }) && snapshots.repository === '') {
     found.push({
       keys: ['trim.mode', 'snapshots.repository'],
       message: 'trim.mode is archived, and snapshots.repository is not set: the log would never be trimmed. Set it',

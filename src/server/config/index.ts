@@ -1,5 +1,5 @@
 /** Configuration of a node. */
-export { advertisedLinkAddress, linkListenAddress, replicationFactorOf } from './cluster-contradictions.js';
+export { advertisedLinkAddress, isListed, linkListenAddress, replicationFactorOf } from './cluster-contradictions.js';
 export { trimModeOf } from './contradictions.js';
 export { loadConfiguration } from './load.js';
 export type { ConfigurationSources } from './load.js';

@@ -84,7 +84,13 @@ export const settings = {
     nodes: listedNodes({
       default: [],
       description:
-        'All nodes of the cluster, this one included, each with the address of its links. The same list on every node. Not set: one node alone.',
+        'The nodes that form a cluster, this one included, each with the address of its links. The same list on every node; once the cluster is formed, who belongs to it is in its metadata. Neither this nor cluster.join: one node alone.',
+    }),
+    join: addresses({
+      default: [],
+      defaultText: 'none',
+      description:
+        'Addresses of links of members of a cluster, any of them. An empty node asks them to be let in; a member looks there for the others when it finds them nowhere else.',
     }),
     linkHost: text({
       default: '',
@@ -114,7 +120,8 @@ export const settings = {
       min: 1,
       max: 7,
       defaultText: 'the number of nodes',
-      description: 'Replicas of each partition; for now on all nodes. Fixed when the cluster is formed.',
+      description:
+        'Replicas of each partition when the cluster is formed; later "logboom cluster set replication-factor N".',
     }),
     heartbeatMs: durationMs({
       default: 100,

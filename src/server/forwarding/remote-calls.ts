@@ -4,6 +4,7 @@
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import { LogboomError } from '../../base/errors.js';
+import { neverSent } from '../../client/errors.js';
 import { decodeErrorInfo } from '../wire/status.js';
 import { ForwardedError } from '../rpc/forwarded-error.js';
 import type { CallOptions, Client, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
@@ -119,9 +120,7 @@ export class RemoteCalls {
     const isConnectionLost = [status.UNAVAILABLE, status.CANCELLED, status.INTERNAL].includes(error.code);
     if (!isConnectionLost) return new ForwardedError(error, undefined);
     const facts = { partition: call.partitionId };
-    // grpc-js's words for a call that never got a connection.
-    const neverSent = /no connection established|name resolution failed|ECONNREFUSED/i.test(error.details);
-    if (neverSent || call.isIdempotent) {
+    if (neverSent.test(error.details) || call.isIdempotent) {
       const message = `node ${node.nodeId} (${node.address}) led partition ${call.partitionId} and does not answer`;
       return new LogboomError('NOT_LEADER', message, { facts, retryAfterMs: 100, cause: error });
     }

@@ -90,9 +90,9 @@ export class Calls {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Aborts the calls that are still under way. */
+  /** Aborts the calls that are still under way. What they asked for may be done all the same, and their callers are told so. */
   abortAll(): void {
-    for (const controller of this.#active) controller.abort(shuttingDown());
+    for (const controller of this.#active) controller.abort(abortedByStop());
   }
 
   /** A hot method: bytes in, bytes out. */
@@ -285,4 +285,10 @@ export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): 
     else signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+function abortedByStop(): LogboomError {
+  const { message, retryAfterMs } = shuttingDown();
+  const options = { facts: { outcome: 'unknown' }, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  return new LogboomError('SHUTTING_DOWN', message, options);
 }

@@ -14,6 +14,7 @@ import { WatchedFiles } from './watched-files.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { Gauge } from '../../base/ports/metrics.js';
 import type { LinkTls } from '../../transport/index.js';
+import { advertisedLinkAddress, isListed } from '../config/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { OwnCertificate } from './certificates.js';
 import type { CallGate } from './gate.js';
@@ -230,14 +231,15 @@ export class NodeSecurity {
   /** Otherwise the other nodes would refuse this one, each with a line in a log that nobody looks at. */
   #requireOwnName({ setting, path }: NamedFile, { chain }: OwnCertificate): void {
     const { cluster, nodeId } = this.#configuration;
-    const listed = cluster.nodes.find(({ id }) => id === nodeId);
-    const name = cluster.linkServerName === '' ? listed && hostOf(listed.linkAddress) : cluster.linkServerName;
+    const address = isListed(this.#configuration) ? advertisedLinkAddress(this.#configuration) : '';
+    const own = address === '' ? undefined : hostOf(address);
+    const name = cluster.linkServerName === '' ? own : cluster.linkServerName;
     const [leaf] = chain;
     if (name === undefined || leaf === undefined || isCertifiedFor(leaf, name)) return;
     throw new LogboomError(
       'CONFIGURATION_INVALID',
       `${setting}: ${path} is a certificate for ${leaf.subjectAltName ?? 'no name'}, and other nodes know node ${nodeId} as ${name} ` +
-        '(cluster.nodes, or cluster.linkServerName): make it for that name',
+        '(cluster.nodes, advertisedAddresses, or cluster.linkServerName): make it for that name',
       { facts: { setting, file: path, name } },
     );
   }
@@ -291,10 +293,9 @@ export class NodeSecurity {
 
   /** What is allowed, and may still be a mistake. */
   #warn(): void {
-    const { advertisedAddresses, cluster } = this.#configuration;
+    const { advertisedAddresses } = this.#configuration;
     const { logger } = this.#environment;
-    const isMember = cluster.nodes.length > 0;
-    if (this.#gate !== undefined && isMember && this.#link === undefined) {
+    if (this.#gate !== undefined && isListed(this.#configuration) && this.#link === undefined) {
       logger.warn('calls need tokens, and links do not need certificates: whoever reaches the links needs no token', {
         setting: 'cluster.linkCertificateFile',
       });

@@ -44,6 +44,13 @@ export const methodRequirements = {
   ListSnapshots: { on: 'cluster', anyOf: ['read', 'admin'] },
   Trim: { on: 'cluster', anyOf: ['admin'] },
   TransferLeadership: { on: 'cluster', anyOf: ['admin'] },
+  DescribeMembership: { on: 'cluster', anyOf: ['read', 'admin'] },
+  AddNode: { on: 'cluster', anyOf: ['admin'] },
+  DrainNode: { on: 'cluster', anyOf: ['admin'] },
+  RemoveNode: { on: 'cluster', anyOf: ['admin'] },
+  ReplaceNode: { on: 'cluster', anyOf: ['admin'] },
+  MovePartition: { on: 'cluster', anyOf: ['admin'] },
+  SetClusterSetting: { on: 'cluster', anyOf: ['admin'] },
 } as const satisfies Readonly<Record<string, Requirement>>;
 
 export type MethodName = keyof typeof methodRequirements;

@@ -17,8 +17,6 @@ export interface ClusterNodesParts {
   readonly remote: RemoteCalls;
   /** The newest table; undefined before there is one. */
   readonly state: () => ClusterState | undefined;
-  /** What holds up a group that this node leads, in a word; empty when nothing does. */
-  readonly waitReason: (partitionId: PartitionId) => string;
   /** Of a partition without a replica here: the term in which it was last heard to be led. */
   readonly termOf: (partitionId: PartitionId) => number;
 }
@@ -50,10 +48,6 @@ export class ClusterNodes {
   /** All partitions of streams. */
   get partitions(): readonly PartitionView[] {
     return [...(this.#parts.state()?.partitions.values() ?? [])].filter(({ id }) => id !== metadataPartition);
-  }
-
-  waitReason(partitionId: PartitionId): string {
-    return this.#parts.waitReason(partitionId);
   }
 
   termOf(partitionId: PartitionId): number {

@@ -13,6 +13,7 @@ import { allStreams, type StreamsPage } from './all-streams.js';
 import { Appender, LocalAppends } from './appends.js';
 import { runAppendSession } from './append-session.js';
 import { ClusterMethods } from './cluster-service.js';
+import { MembershipMethods, type MembershipDesk } from './membership-methods.js';
 import { Pages, pageBytes, Reads } from './reads.js';
 import { Router } from './routing.js';
 import { StreamMethods } from './stream-service.js';
@@ -25,7 +26,7 @@ import type { Environment } from '../../base/ports/environment.js';
 import type { Configuration } from '../config/index.js';
 import type { NodeSecurity } from '../security/node-security.js';
 import { decodeGetContextRequest, decodeReadRequest } from '../wire/requests.js';
-import type { LogboomError } from '../../base/errors.js';
+import { LogboomError } from '../../base/errors.js';
 import type { CallContext, MessageSink, UnaryMethod } from '../rpc/calls.js';
 import type { MethodName } from '../security/rights.js';
 import type { Forward } from '../forwarding/forwarding.js';
@@ -64,6 +65,7 @@ export interface ClusterAround {
   readonly leaders: Leaders;
   readonly remote: RemoteCalls;
   readonly nodes: ClusterNodes;
+  readonly membership: MembershipDesk;
 }
 
 export class NodeServices {
@@ -271,6 +273,7 @@ export class NodeServices {
       method: (request: Request) => Promise<object>,
     ): object => calls.unaryEither(name, forward.ofPartition({ name, isIdempotent: true }, partitionOf, method));
     return {
+      ...this.#membershipMethods(),
       CreateSnapshot: onLeader<{ partition: number }>('CreateSnapshot', (request) => snapshots.create(request)),
       TransferLeadership: this.#transferLeadership(forward, partitionOf),
       Trim: onLeader<{ partition: number; dryRun: boolean }>('Trim', (request) => snapshots.trim(request)),
@@ -296,6 +299,41 @@ export class NodeServices {
             : this.#verifyElsewhere(around, request, sink, context),
       ),
     } as UntypedServiceImplementation;
+  }
+
+  /** Carried out by the node that leads the metadata. */
+  #membershipMethods(): Record<string, object> {
+    const { cluster, environment } = this.#parts;
+    const { calls } = this;
+    const forward = this.#forwarding();
+    const methods = cluster && new MembershipMethods(cluster.membership, environment.random);
+    const method = <Request>(
+      name: MethodName,
+      isIdempotent: boolean,
+      carryOut: (methods: MembershipMethods, request: Request) => Promise<object>,
+    ): Record<string, object> => {
+      const local = async (request: Request): Promise<object> => {
+        if (methods === undefined) throw nodeAlone();
+        return carryOut(methods, request);
+      };
+      return {
+        [name]: calls.unaryEither(
+          name,
+          forward.ofPartition({ name, isIdempotent }, () => metadataPartition, local),
+        ),
+      };
+    };
+    return {
+      ...method('DescribeMembership', true, (desk) => desk.describe()),
+      ...method('AddNode', false, (desk, request: { node: number }) => desk.add(request)),
+      ...method('DrainNode', true, (desk, request: { node: number; cancel: boolean }) => desk.drain(request)),
+      ...method('RemoveNode', true, (desk, request: { node: number }) => desk.remove(request)),
+      ...method('ReplaceNode', false, (desk, request: { node: number }) => desk.replace(request)),
+      ...method('MovePartition', false, (desk, request: Parameters<MembershipMethods['move']>[0]) =>
+        desk.move(request),
+      ),
+      ...method('SetClusterSetting', true, (desk, request: { name: string; value?: string }) => desk.set(request)),
+    };
   }
 
   /** Its leader verifies a partition that has no replica here. */
@@ -330,4 +368,11 @@ export class NodeServices {
       },
     );
   }
+}
+
+function nodeAlone(): LogboomError {
+  return new LogboomError(
+    'CLUSTER_NOT_FORMED',
+    'this node is alone and belongs to no cluster: it has no members to look at or to change',
+  );
 }

@@ -36,7 +36,11 @@ export class IncomingCall {
   }
 
   /** Resolves, and never rejects, when the call is over; answers `OK` or the reason. */
-  async serve(hello: Hello, headers: IncomingHttpHeaders): Promise<string> {
+  async serve(
+    hello: Hello,
+    headers: IncomingHttpHeaders,
+    isCertifiedFor: CallContext['isCertifiedFor'],
+  ): Promise<string> {
     const timeoutMs = readTimeout(headers);
     const timer =
       timeoutMs === undefined
@@ -51,7 +55,7 @@ export class IncomingCall {
     this.#stream.once('end', onGone);
     this.#stream.once('close', onGone);
     try {
-      await this.#answer({ hello, signal: this.#abort.signal, timeoutMs });
+      await this.#answer({ hello, signal: this.#abort.signal, timeoutMs, isCertifiedFor });
     } catch (error) {
       this.#fail(this.#failure(error));
     } finally {

@@ -15,7 +15,7 @@ import { encodeFrame, FrameKind } from '../frame.js';
 import { hellosDisagree, helloHeaders, isMember, readHello, type Hello, type MemberHello } from '../identity.js';
 import { LogRate } from '../log-rate.js';
 import type { CallMethod, LinkParts, NodeAddress } from '../types.js';
-import { certificateRefusal } from './certified-names.js';
+import { certificateRefusal, isCertifiedFor as isNameCertified } from './certified-names.js';
 import { IncomingCall } from './incoming-call.js';
 import { IncomingMessages } from './incoming-messages.js';
 import type { Received } from './peer-link.js';
@@ -189,13 +189,13 @@ export class LinkServer {
   }
 
   /** @throws LogboomError why the other node is refused */
-  #admit(headers: IncomingHttpHeaders, { certificate }: IncomingSession, access: 'members' | 'open'): Hello {
+  #admit(headers: IncomingHttpHeaders, { certificate }: IncomingSession, access: CallMethod['access']): Hello {
     const { host, tls } = this.#parts;
     const hello = readHello(headers);
     // Before anything that it says of itself is looked at.
-    const stranger = tls && certificateRefusal(tls, certificate, hello);
+    const stranger = access === 'certified' ? undefined : tls && certificateRefusal(tls, certificate, hello);
     if (stranger !== undefined) throw stranger;
-    const disagreement = hellosDisagree(host.identity(), hello, access);
+    const disagreement = hellosDisagree(host.identity(), hello, access === 'members' ? 'members' : 'open');
     if (disagreement !== undefined) throw disagreement;
     const refusal = access === 'members' && isMember(hello) ? host.admit(hello) : undefined;
     if (refusal !== undefined) throw refusal;
@@ -253,7 +253,12 @@ export class LinkServer {
   ): Promise<void> {
     state.calls += 1;
     this.#calls.add(call);
-    const reason = await call.serve(hello, headers);
+    const { certificate } = state;
+    const isCertifiedFor =
+      this.#parts.tls === undefined
+        ? undefined
+        : (host: string): boolean => certificate !== undefined && isNameCertified(certificate, host);
+    const reason = await call.serve(hello, headers, isCertifiedFor);
     state.calls -= 1;
     this.#calls.delete(call);
     this.#parts.metrics.served.add(1, { method, reason });

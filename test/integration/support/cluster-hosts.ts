@@ -11,12 +11,14 @@ import type { Settings } from './server-process.js';
 const portsPerNode = 3;
 
 export class ClusterHosts {
-  readonly hosts: readonly ServerHost[];
+  readonly hosts: ServerHost[];
   readonly listed: readonly string[];
+  readonly #settings: Settings;
 
-  private constructor(hosts: readonly ServerHost[], listed: readonly string[]) {
+  private constructor(hosts: ServerHost[], listed: readonly string[], settings: Settings) {
     this.hosts = hosts;
     this.listed = listed;
+    this.#settings = settings;
   }
 
   /** Nodes 1, 2, 3 ...; `hosts[0]` is node 1. */
@@ -29,7 +31,17 @@ export class ClusterHosts {
       const own = { nodeId: index + 1, cluster: { nodes: listed } };
       hosts.push(await ServerHost.make({ ...settings, ...own }, { port }));
     }
-    return new ClusterHosts(hosts, listed);
+    return new ClusterHosts(hosts, listed, settings);
+  }
+
+  /** A place for another node, which asks these to let it in. */
+  async place(settings: Settings = {}): Promise<ServerHost> {
+    const port = await freePorts(portsPerNode);
+    const join = this.listed.map((item) => item.slice(item.indexOf('@') + 1));
+    const own = { nodeId: this.hosts.length + 1, cluster: { join } };
+    const host = await ServerHost.make({ ...this.#settings, ...own, ...settings }, { port });
+    this.hosts.push(host);
+    return host;
   }
 
   /** By number of the node. */

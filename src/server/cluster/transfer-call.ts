@@ -1,0 +1,53 @@
+/** The call by which the leader of the metadata asks a leader to hand over. */
+import { z } from 'zod';
+import { asPartitionId, asReplicaId } from '../../base/ids.js';
+import { LogboomError } from '../../base/errors.js';
+import type { PartitionId } from '../../base/ids.js';
+import type { CallMethod } from '../../transport/index.js';
+import type { NodeReplica } from '../replicas.js';
+
+export const transferMethod = 'transfer-leader';
+
+const requestBytesMax = 1024;
+
+const requestSchema = z.object({
+  partitionId: z.int().min(0).transform(asPartitionId),
+  replicaId: z.int().min(1).transform(asReplicaId),
+});
+export type TransferRequest = z.infer<typeof requestSchema>;
+
+export const encodeTransferRequest = (request: TransferRequest): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(request));
+
+/** @param replicaOf of this node */
+export function transferHandler(replicaOf: (partitionId: PartitionId) => NodeReplica | undefined): CallMethod {
+  return {
+    kind: 'unary',
+    access: 'members',
+    requestBytesMax,
+    handle: async (bytes) => {
+      beginTransfer(replicaOf, requestSchema.parse(JSON.parse(new TextDecoder().decode(bytes))));
+      return new Uint8Array(0);
+    },
+  };
+}
+
+/** Refused while the other replica has not caught up: a transfer would hold up the group for as long. */
+export function beginTransfer(
+  replicaOf: (partitionId: PartitionId) => NodeReplica | undefined,
+  { partitionId, replicaId }: TransferRequest,
+): void {
+  const replica = replicaOf(partitionId);
+  const progress = replica?.raftStatus.progress.find((one) => one.replica === replicaId);
+  if (replica?.isLeader !== true || progress?.state !== 'replicate' || !progress.recentActive) {
+    throw new LogboomError(
+      'NOT_LEADER',
+      `partition ${partitionId}: replica ${replicaId} cannot be made the leader now`,
+      {
+        facts: { partition: partitionId, replica: replicaId },
+        retryAfterMs: 1000,
+      },
+    );
+  }
+  replica.transferLeader(replicaId);
+}
