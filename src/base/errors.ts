@@ -394,6 +394,11 @@ export const errorRegistry = {
     retryable: false,
     explanation: 'No snapshot repository is configured.',
   },
+  SNAPSHOT_PENDING: {
+    status: GrpcStatus.unavailable,
+    retryable: true,
+    explanation: 'A node that was alone and has trimmed its log takes snapshots before a second one can join it.',
+  },
   SNAPSHOT_NOT_CONFIRMED: {
     status: GrpcStatus.unavailable,
     retryable: true,

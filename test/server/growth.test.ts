@@ -7,14 +7,13 @@ import { ManualClock } from './support/manual-clock.js';
 
 class Partition implements GrowingReplica {
   readonly partitionId;
+  readonly status: { trimPoint: number; archivedLsn?: number };
   snapshots = 0;
   #settle: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
-  constructor(
-    id: number,
-    readonly status: { trimPoint: number; archivedLsn?: number },
-  ) {
+  constructor(id: number, status: { trimPoint: number; archivedLsn?: number }) {
     this.partitionId = asPartitionId(id);
+    this.status = status;
   }
 
   snapshot(): Promise<void> {

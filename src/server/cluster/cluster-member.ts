@@ -14,6 +14,7 @@ import { ClusterLinks } from './cluster-links.js';
 import { initializeMetadata } from './cluster-start.js';
 import { joinFormation } from './formation.js';
 import { readFormationRecord, writeFormationRecord } from './formation-record.js';
+import { Growth } from './growth.js';
 import { handOverLeaderships } from './hand-over.js';
 import { joinForwardedMethod, joinMethod } from './join-call.js';
 import { JoinDesk } from './join-desk.js';
@@ -82,6 +83,7 @@ export class ClusterMember {
   readonly #proposals: MetadataProposals;
   readonly #reconciler: Reconciler;
   readonly #desk: JoinDesk;
+  readonly #growth: Growth;
   readonly #controller: PlacementController;
   readonly #stopping = new AbortController();
   readonly #leaders: Leaders;
@@ -162,6 +164,14 @@ export class ClusterMember {
       connected: () => links.connected,
       hasSharedName: configuration.cluster.linkServerName !== '',
       call: (to, request) => links.call(to, joinForwardedMethod, request),
+      prepare: () => this.#growth.prepare(),
+    });
+    this.#growth = new Growth({
+      clock,
+      logger: environment.logger,
+      replicas: () => this.#replicas,
+      hasRepository: configuration.snapshots.repository !== '',
+      isAlone: () => this.#knownNodes === 1,
     });
     this.#controller = new PlacementController({
       environment,
@@ -304,7 +314,7 @@ export class ClusterMember {
     this.#reconciler.run();
     this.#controller.run();
     // Nobody else could lead, and what is asked right after the start need not wait.
-    if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
+    if (this.#knownNodes === 1) await this.#led.awaitAll(leadAloneMs);
   }
 
   async #keepMetadata(record: FormationRecord): Promise<void> {
@@ -343,7 +353,12 @@ export class ClusterMember {
     };
   }
 
+  /** With the one that is about to join a node alone. */
   get nodesKnown(): number {
+    return Math.max(this.#knownNodes, this.#growth.hasBegun ? 2 : 1);
+  }
+
+  get #knownNodes(): number {
     return this.#state?.nodes.size ?? this.#record?.members.length ?? 1;
   }
 
@@ -412,6 +427,7 @@ export class ClusterMember {
     const tasks = [this.#controller, this.#reconciler, this.#exchange, this.#gossip, this.#catchUp];
     await Promise.all(tasks.map((task) => task.stop()));
     await Promise.all(this.#loops);
+    await this.#growth.stop();
     await this.#keeper?.stop();
     await Promise.all([...this.#ends.values()].map((end) => end()));
   }

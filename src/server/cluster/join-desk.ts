@@ -45,6 +45,8 @@ export interface JoinDeskParts {
   /** Whether all nodes show a name of their own on links, which nobody else has. */
   readonly hasSharedName: boolean;
   readonly call: (nodeId: NodeId, request: Uint8Array) => Promise<Uint8Array>;
+  /** What the first node to join has to wait for; undefined: nothing. @throws LogboomError why none can */
+  readonly prepare: () => string | undefined;
 }
 
 export class JoinDesk {
@@ -91,7 +93,14 @@ export class JoinDesk {
   /** An operator lets in a node that waits. @throws LogboomError NODE_NOT_FOUND; the reason of a refusal */
   async approve(nodeId: NodeId): Promise<void> {
     const clusterId = this.#parts.record()?.clusterId ?? '';
-    await this.#parts.proposals.propose({ type: 'register-node', clusterId, node: this.#waiting(nodeId, 'add') });
+    const node = this.#waiting(nodeId, 'add');
+    const because = this.#parts.prepare();
+    if (because !== undefined) {
+      throw new LogboomError('SNAPSHOT_PENDING', `node ${nodeId} cannot be let in yet: ${because}`, {
+        retryAfterMs: 1000,
+      });
+    }
+    await this.#parts.proposals.propose({ type: 'register-node', clusterId, node });
   }
 
   /** An operator gives up the data of a node for one that waits. @throws LogboomError NODE_NOT_FOUND; the reason of a refusal */
@@ -159,6 +168,8 @@ export class JoinDesk {
       this.#pending.set(node.id, { node, kind: 'add', seenMs: this.#parts.clock.monotonicMs() });
       return { type: 'wait', because: `an operator has to approve it: "logboom cluster add ${node.id}"` };
     }
+    const because = this.#parts.prepare();
+    if (because !== undefined) return { type: 'wait', because };
     await this.#parts.proposals.propose({ type: 'register-node', clusterId, node });
     return { type: 'wait', because: 'it is registered, and is to get a replica of the metadata' };
   }

@@ -34,6 +34,13 @@ export class ClusterHosts {
     return new ClusterHosts(hosts, listed, settings);
   }
 
+  /** One node, which was told of no others. */
+  static async alone(settings: Settings): Promise<ClusterHosts> {
+    const port = await freePorts(portsPerNode);
+    const host = await ServerHost.make({ ...settings, nodeId: 1 }, { port });
+    return new ClusterHosts([host], [`1@127.0.0.1:${port + 2}`], settings);
+  }
+
   /** A place for another node, which asks these to let it in. */
   async place(settings: Settings = {}): Promise<ServerHost> {
     const port = await freePorts(portsPerNode);
