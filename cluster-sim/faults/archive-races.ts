@@ -12,6 +12,8 @@ import type { SimulatedNode } from '../nodes/simulated-node.js';
 const pauseMs = 6000;
 const lookEveryMs = 20;
 const betweenListingsMsMax = 500;
+/** From an election until a snapshot uploads. */
+const beginMs = 300;
 const electionMsMax = 5000;
 
 interface Race {
@@ -38,10 +40,10 @@ async function race({ cluster, random, isOver }: Race, partition: number, leader
   const isCut = random.chance(0.4);
   // A writer has half the grace period: its manifest is to come in time, at the end of it.
   const uploadMs = random.between(0.05, 0.2) * graceMs;
-  const listMs = (isCut ? plan.electionTicks * plan.tickMs : 0) + random.between(0.3, 1.5) * uploadMs;
+  // Only the listing of chunks: it is to arrive among the uploads, and what is decided by it before the manifest.
+  const listMs = (isCut ? plan.electionTicks * plan.tickMs : 0) + beginMs + random.between(0.5, 1.5) * uploadMs;
   if (!(await collects(cluster, partition, leader, listMs)) || isOver()) return;
-  leader.repository?.delay('list', listMs, graceMs);
-  leader.repository?.delay('delete', random.between(0.2, 1) * graceMs, 2 * graceMs);
+  leader.repository?.delay('delete', random.between(0.4, 1.5) * graceMs, 3 * graceMs);
   depose({ cluster, random, isOver }, partition, leader, isCut);
   const successor = await nextLeader(cluster, partition, leader, isOver);
   if (successor === undefined) return;
