@@ -27,6 +27,7 @@ const samples: Readonly<Record<string, readonly [written: string, loaded: unknow
       { id: 2, linkAddress: 'b.example:7402' },
     ],
   ],
+  'cluster.join': ['127.0.0.1:7402,[::1]:7412', ['127.0.0.1:7402', '[::1]:7412']],
   'cluster.linkHost': ['127.0.0.2', '127.0.0.2'],
   'cluster.linkPort': ['7409', 7409],
   'cluster.linkCertificateFile': ['node.pem', 'node.pem'],

@@ -76,6 +76,7 @@ function listContradictions({ cluster, nodeId }: Configuration): Contradiction[]
     const twice = values.find((value, index) => values.indexOf(value) !== index);
     if (twice !== undefined) complain(`cluster.nodes has ${property === 'id' ? 'node' : 'address'} ${twice} twice`);
   }
+  if (nodes.length === 1) complain('cluster.nodes has one node: leave it out for a node alone, or list three or more');
   if (nodes.length > nodesMax)
     complain(`cluster.nodes has ${nodes.length} nodes; a cluster is formed of at most ${nodesMax}`);
   if (!nodes.some(({ id }) => id === nodeId)) {
@@ -98,7 +99,8 @@ function portContradictions(configuration: Configuration): Contradiction[] {
     found.push({
       keys: ['port', cluster.nodes.length > 0 ? 'cluster.nodes' : 'cluster.join'],
       message:
-        'port is 0, and the node is one of a cluster: other nodes forward requests to this port, so it must be a fixed one',
+        `port is 0 and ${cluster.nodes.length > 0 ? 'cluster.nodes' : 'cluster.join'} is set: other nodes forward requests to ` +
+        'this port, so it must be a fixed one',
     });
     return found;
   }
