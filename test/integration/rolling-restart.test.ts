@@ -11,6 +11,8 @@ const settings: Settings = {
   stateStore: { flushBytes: '128KiB', dirtyBudgetBytes: '2MiB', flushAgeMs: 500 },
   disk: { lowWaterMarkBytes: 0 },
   shutdown: { drainMs: '10s' },
+  // So that only a leadership that was not handed over needs an election, also on a machine with much other work.
+  cluster: { electionTimeoutMs: 6000, heartbeatMs: 300 },
 };
 const streams = ['a', 'b', 'c', 'd', 'e', 'f'];
 
