@@ -1,5 +1,5 @@
 import { GrpcStatus, isLogboomError, LogboomError } from '../base/errors.js';
-import { ClientError, isClientError, isRetryable } from './errors.js';
+import { ClientError, isCertainlyNotDone, isClientError, isRetryable } from './errors.js';
 import { method } from './connection.js';
 import type { Connection, Duplex } from './connection.js';
 import { appendSessionResponse } from './messages.js';
@@ -240,7 +240,9 @@ export class AppendSession<Batch extends OutgoingBatch> {
     if (this.#connection.closed) return this.#fatal(closed());
     // Nobody waits for anything: the next batch opens another session.
     if (this.#queue.length === 0) return;
-    const neverSent = isClientError(error, 'UNREACHABLE');
+    // A node that stops has answered all that it took off the session before it ends it: what is left was never looked at.
+    const neverTaken = isLogboomError(error, 'SHUTTING_DOWN') && isCertainlyNotDone(error);
+    const neverSent = isClientError(error, 'UNREACHABLE') || neverTaken;
     if (!neverSent && !isRetryable(error, true) && !isRetryLater(error)) return this.#fatal(error);
     if (!neverSent && !this.#options.idempotent)
       while (this.#sentCount > this.#refusedCount) this.#drop(this.#refusedCount, outcomeUnknown(error));

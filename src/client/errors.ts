@@ -39,7 +39,7 @@ const certainlyNotDone: ReadonlySet<Reason> = new Set<Reason>([
 ]);
 
 /** A node that stops, and calls that were taken when their partition could not go on, say so when they do not know. */
-const isCertainlyNotDone = ({ reason, facts }: LogboomError): boolean =>
+export const isCertainlyNotDone = ({ reason, facts }: LogboomError): boolean =>
   certainlyNotDone.has(reason) && facts['outcome'] !== 'unknown';
 
 /**
@@ -70,8 +70,12 @@ export function errorOfReason(
   return new LogboomError(reason as Reason, message, { facts, ...hint });
 }
 
-/** grpc-js's words for a call that never got a connection, or lost its channel while it waited for one. */
-export const neverSent = /no connection established|name resolution failed|ECONNREFUSED|channel closed before call started/i;
+/**
+ * grpc-js's words for a call that never got a connection, lost its channel while it waited for one, or was refused before the other
+ * side looked at it (REFUSED_STREAM; RFC 9113, 8.7), as a node does with calls that cross its farewell.
+ */
+export const neverSent =
+  /no connection established|name resolution failed|ECONNREFUSED|channel closed before call started|stream refused by server/i;
 
 /** The error of a gRPC status without a reason of ours: from grpc-js itself, a proxy, or another kind of server. */
 export function errorOfStatus(status: number, message: string, cause: unknown): Error {

@@ -28,7 +28,7 @@ export class ClusterHosts {
     const listed = ports.map((port, index) => `${index + 1}@127.0.0.1:${port + 2}`);
     const hosts: ServerHost[] = [];
     for (const [index, port] of ports.entries()) {
-      const own = { nodeId: index + 1, cluster: { nodes: listed } };
+      const own = { nodeId: index + 1, cluster: { ...(settings['cluster'] as object | undefined), nodes: listed } };
       hosts.push(await ServerHost.make({ ...settings, ...own }, { port }));
     }
     return new ClusterHosts(hosts, listed, settings);
