@@ -54,6 +54,8 @@ export interface ArchivedReplica {
   readonly store: StateReader;
   readonly persistedLsn: Lsn;
   readonly appliedBytes: number;
+  /** Of its own log. */
+  readonly trimPoint: Lsn;
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Its state is wrong, and it must not serve any more. */
   fail(error: unknown): void;
@@ -262,6 +264,8 @@ export class Archiver {
     if (this.#failure !== undefined && nowMs < this.#failure.retryAtMs) return false;
     // Also of an idle partition: whoever needs it could not be brought back.
     if (this.#lostLsn !== undefined && this.#lostLsn === this.#archive.archivedLsn) return true;
+    // The log of a group that was restored begins behind what it began with, which no repository has of it yet.
+    if (this.#parts.trims && this.#archive.archivedLsn === 0 && replica.trimPoint > 0) return true;
     const bytes = replica.appliedBytes - this.#archivedBytes;
     if (bytes >= options.logBytes * this.#jitter) return true;
     const isAged = nowMs - this.#lastArchivedMs >= options.ageMs * this.#jitter;

@@ -33,6 +33,7 @@ export interface SnapshottedReplica {
   readonly lastLsn: Lsn;
   readonly persistedLsn: Lsn;
   readonly appliedBytes: number;
+  readonly trimPoint: Lsn;
   /** The instance that is, or was last, in use. */
   readonly store: StateStore;
   readonly observer: ReplicaObserver | undefined;

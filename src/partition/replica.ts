@@ -652,6 +652,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       lastLsn: of(() => this.#core.lastLsn),
       persistedLsn: of(() => this.#watermarks.persisted),
       appliedBytes: of(() => this.#processor.appliedBytes),
+      trimPoint: of(() => this.#log.trimPoint),
       store: of(() => this.#processor.lastStore),
       isStopped: of(() => this.#fault !== undefined),
     }) as SnapshottedReplica;
