@@ -1,5 +1,5 @@
 /** A cluster that has lost all its nodes comes back from its snapshot repository, at real processes. */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { LogboomClient } from '../../src/client/index.js';
@@ -83,7 +83,10 @@ test('all nodes are lost: a new cluster comes back as of the newest snapshots, a
   const archived = new Map<number, number>();
   for (const id of [0, 1, 2]) archived.set(id, (await client.cluster.createSnapshot(id)).archivedLsn);
   await appendMany(client, 50, 80);
-  const before = new Map<string, { stored: Stored[]; expected: Stored[]; token: string; lostToken: string; epoch: number }>();
+  const before = new Map<
+    string,
+    { stored: Stored[]; expected: Stored[]; token: string; lostToken: string; epoch: number }
+  >();
   for (const name of streams) {
     const { partition, epoch } = await client.streams.get(name);
     const stored = await contents(client, name);
@@ -122,7 +125,8 @@ test('all nodes are lost: a new cluster comes back as of the newest snapshots, a
   // Another node, whose restore is killed on the way: it does not start, and goes on.
   const interrupted = startProcess(['snapshot', 'restore', '--config', configOf(second), '--join', newId]);
   const exited = exitOf(interrupted);
-  for (let waits = 0; waits < 400 && !readdirSync(second.directory).includes('data'); waits++) await pause(20);
+  // From its first file on it is no empty directory any more, which a node would take for a new one.
+  while (!existsSync(path.join(second.dataDirectory, 'restored.json')) && interrupted.exitCode === null) await pause(5);
   interrupted.kill('SIGKILL');
   await exited;
   if (!readdirSync(second.dataDirectory).includes('node.json')) {
@@ -213,9 +217,9 @@ test('a node alone comes back, without what is damaged, and again from what came
   const directory = path.join(repository, clusterId, '1');
   const manifests = readdirSync(path.join(directory, 'manifests')).sort();
   const chunksOf = (name: string): string[] =>
-    (JSON.parse(readFileSync(path.join(directory, 'manifests', name), 'utf8')) as { chunks: { name: string }[] }).chunks.map(
-      (chunk) => chunk.name,
-    );
+    (
+      JSON.parse(readFileSync(path.join(directory, 'manifests', name), 'utf8')) as { chunks: { name: string }[] }
+    ).chunks.map((chunk) => chunk.name);
   const older = new Set(manifests.slice(1).flatMap(chunksOf));
   const rotten = chunksOf(manifests[0]!).find((name) => !older.has(name))!;
   const rottenPath = path.join(directory, 'chunks', rotten);
