@@ -192,8 +192,8 @@ function logFindings(nodes: readonly NodeInfo[], partitions: readonly PartitionI
 }
 
 function trimFindings(partitions: readonly PartitionInfo[]): Finding[] {
-  // Failed snapshots have a finding of their own, and replicas that are behind trim by themselves.
-  const elsewhere = new Set(['SNAPSHOT_FAILED', 'SNAPSHOT_UNDER_WAY', 'REPLICA_BEHIND']);
+  // Failed snapshots have a finding of their own, and replicas that are behind trim by themselves, as time does.
+  const elsewhere = new Set(['SNAPSHOT_FAILED', 'SNAPSHOT_UNDER_WAY', 'REPLICA_BEHIND', 'DELAY']);
   const actions = new Map<string, string>();
   const held = byReason(partitions, ({ trimHeldBecause }) =>
     explainHeld(trimHeldBecause)

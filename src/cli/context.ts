@@ -6,7 +6,7 @@ import type { Palette } from './format.js';
 import { UsageError } from './failure.js';
 import { Output } from './io.js';
 import type { CommandIo } from './io.js';
-import { parseDuration, parseTime } from './time.js';
+import { parseDuration, parseSize, parseTime } from './time.js';
 
 export type OutputFormat = 'text' | 'json' | 'raw';
 
@@ -186,4 +186,10 @@ export function timeArgument(text: string): number {
   } catch (error) {
     throw error instanceof UsageError ? new InvalidArgumentError(error.message) : error;
   }
+}
+
+export function sizeArgument(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes === undefined) throw new InvalidArgumentError('it is not a size such as 1000000, 64MiB or 1.5GB');
+  return bytes;
 }

@@ -61,8 +61,8 @@ export function partitionNotes(partitions: readonly PartitionInfo[], palette: Pa
       if (snapshotFailure !== '' && !trimHeldBecause.includes(snapshotFailure))
         note(palette.yellow(`the last snapshot failed: ${snapshotFailure}`), id);
       for (const { kind, reason } of explainHeld(trimHeldBecause)) {
-        // A replica that has yet to flush is the rule after a snapshot, and the table shows it.
-        if (kind !== 'REPLICA_BEHIND') note(`trimming is held: ${reason}`, id);
+        // A replica that has yet to flush is the rule after a snapshot, and the table shows it; and a delay passes.
+        if (kind !== 'REPLICA_BEHIND' && kind !== 'DELAY') note(`trimming is held: ${reason}`, id);
       }
     }
   }

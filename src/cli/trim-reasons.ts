@@ -95,7 +95,7 @@ const rules: readonly Rule[] = [
   {
     kind: 'DELAY',
     pattern: /^trim\.delayMs: /,
-    action: 'Nothing: so it is configured. Lower trim.delayMs to trim sooner.',
+    action: 'Nothing: it passes by itself, and is so configured. Lower trim.delayMs to trim sooner.',
   },
   {
     kind: 'REPLICA_BEHIND',

@@ -33,7 +33,7 @@ import { CheckpointReports } from './checkpoint-reports.js';
 import type { ArchivingMetrics } from './archiving-metrics.js';
 import type { RepositoryAccess } from './repository-access.js';
 import type { ArchivingOptions } from './snapshot-options.js';
-import { proposeTrim, type TrimProposal } from './trim.js';
+import { proposeTrim, withArchived, type ArchivedAt, type TrimProposal } from './trim.js';
 import type { SnapshotUnderWay } from './types.js';
 
 /** A state of exactly one LSN, to be closed. */
@@ -54,6 +54,8 @@ export interface ArchivedReplica {
   readonly store: StateReader;
   readonly persistedLsn: Lsn;
   readonly appliedBytes: number;
+  /** Of its own log. */
+  readonly trimPoint: Lsn;
   sendToHost(to: ReplicaId, payload: Uint8Array): void;
   /** Its state is wrong, and it must not serve any more. */
   fail(error: unknown): void;
@@ -90,7 +92,7 @@ export class Archiver {
   #archive: ArchiveState;
   #archivedBytes = 0;
   /** LSNs that were archived while this process looked on, and when; ascending. */
-  #archived: { readonly lsn: Lsn; readonly atMs: number }[] = [];
+  #archived: readonly ArchivedAt[] = [];
   readonly #bootstrapHolds: BootstrapHolds;
   #job: { readonly done: Promise<ArchiveState>; readonly abort: AbortController } | undefined;
   #underWay: SnapshotUnderWay | undefined;
@@ -102,6 +104,7 @@ export class Archiver {
   #lastArchivedMs: number;
   #nextCollectionMs: number;
   #nextProofMs = 0;
+  #isWanted = false;
   #collecting: Promise<void> | undefined;
   /** Spreads the snapshots of partitions that were started together. */
   readonly #jitter: number;
@@ -115,7 +118,7 @@ export class Archiver {
     this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
     this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
     if (this.#archive.archivedLsn > 0) {
-      this.#archived.push({ lsn: this.#archive.archivedLsn, atMs: this.#lastArchivedMs });
+      this.#archived = [{ lsn: this.#archive.archivedLsn, atMs: this.#lastArchivedMs }];
     }
   }
 
@@ -166,8 +169,16 @@ export class Archiver {
    *
    * @throws LogboomError NOT_LEADER, LEADERSHIP_LOST, REPOSITORY_UNAVAILABLE, STATE_DIVERGED, SNAPSHOT_NOT_CONFIRMED, ...
    */
-  snapshot(): Promise<ArchiveState> {
-    if (this.#job !== undefined) return this.#job.done;
+  async snapshot(): Promise<ArchiveState> {
+    while (this.#job !== undefined) {
+      if (!this.#job.abort.signal.aborted) return this.#job.done;
+      // Of a leadership that was lost; the one that asks now has come since.
+      await this.#job.done.catch(() => {});
+    }
+    return this.#begin();
+  }
+
+  #begin(): Promise<ArchiveState> {
     const abort = new AbortController();
     const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
     const done = this.#run(signal).finally(() => {
@@ -176,6 +187,20 @@ export class Archiver {
     });
     this.#job = { done, abort };
     return done;
+  }
+
+  /** Bytes that were applied since the newest snapshot, as far as this process knows. */
+  get unarchivedBytes(): number {
+    return this.#parts.replica.appliedBytes - this.#archivedBytes;
+  }
+
+  /** A snapshot is due at the next look, though little has come since the last one: its part of the log holds much else. */
+  snapshotSoon(): void {
+    const { replica, options } = this.#parts;
+    const { archivedLsn } = this.#archive;
+    // What is archived already only waits for its trim.
+    const isAllArchived = archivedLsn > replica.trimPoint || archivedLsn >= replica.raftStatus.applied;
+    if (replica.isLeader && options.automatic && !isAllArchived) this.#isWanted = true;
   }
 
   /** A checkpoint was applied. */
@@ -195,11 +220,13 @@ export class Archiver {
     const nowMs = this.#parts.environment.clock.monotonicMs();
     this.#lastArchivedMs = nowMs;
     this.#archivedBytes = this.#bytesAt.get(this.#archive.archivedLsn) ?? this.#parts.replica.appliedBytes;
-    this.#archived = [...this.#archived, { lsn: this.#archive.archivedLsn, atMs: nowMs }].slice(-64);
+    const next = { lsn: this.#archive.archivedLsn, atMs: nowMs };
+    this.#archived = withArchived(this.#archived, next, this.#parts.options.trimDelayMs);
   }
 
   onLeadership(): void {
     this.#reports.clear();
+    this.#isWanted = false;
     this.#bootstrapHolds.clear();
     if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
   }
@@ -226,7 +253,8 @@ export class Archiver {
   #answer(to: ReplicaId, request: CheckpointRequest): void {
     const { replica, repository } = this.#parts;
     const hashBefore = this.#hashBefore(request.lsn);
-    const { agreed } = request;
+    // What the majority has is for the leader to say: another's word, of an earlier term perhaps, stops nobody.
+    const agreed = replica.raftStatus.leader === to ? request.agreed : undefined;
     if (hashBefore !== undefined && agreed !== undefined && !equalStateHashes(hashBefore, agreed)) {
       replica.fail(diverged(this.#parts.partitionId, request.lsn, hashBefore, agreed));
       return;
@@ -262,7 +290,10 @@ export class Archiver {
     if (this.#failure !== undefined && nowMs < this.#failure.retryAtMs) return false;
     // Also of an idle partition: whoever needs it could not be brought back.
     if (this.#lostLsn !== undefined && this.#lostLsn === this.#archive.archivedLsn) return true;
-    const bytes = replica.appliedBytes - this.#archivedBytes;
+    // The log of a group that was restored begins behind what it began with, which no repository has of it yet.
+    if (this.#parts.trims && this.#archive.archivedLsn === 0 && replica.trimPoint > 0) return true;
+    if (this.#isWanted) return true;
+    const bytes = this.unarchivedBytes;
     if (bytes >= options.logBytes * this.#jitter) return true;
     const isAged = nowMs - this.#lastArchivedMs >= options.ageMs * this.#jitter;
     // What was applied before this process began counts as well: it may never have been archived.
@@ -273,6 +304,7 @@ export class Archiver {
     const { environment, replica, metrics } = this.#parts;
     const startedMs = environment.clock.monotonicMs();
     this.#underWay = { lsn: undefined, progress: undefined };
+    this.#isWanted = false;
     try {
       const archived = await this.#archiveState(signal);
       this.#failure = undefined;

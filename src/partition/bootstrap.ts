@@ -39,6 +39,8 @@ export class Bootstrap {
   readonly #parts: BootstrapParts;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
+  /** The attempt under way, and what for. */
+  #attempting: { readonly start: LogStart; readonly abort: AbortController } | undefined;
   /** Asked for while the one before was ending. */
   #next: LogStart | undefined;
   #status: BootstrapStatus | undefined;
@@ -68,6 +70,16 @@ export class Bootstrap {
   discardLeftovers(): void {
     if (!this.#mayHaveLeftovers || this.#running !== undefined || this.#stopping.signal.aborted) return;
     this.#track(this.#cleanUp());
+  }
+
+  /**
+   * Ends an attempt that is not needed any more, because the log has brought the replica up to date meanwhile: as long as
+   * one is under way the replica does not campaign. Not to be called while a store is put in place.
+   */
+  tick(): void {
+    if (this.#attempting === undefined || this.#attempting.abort.signal.aborted) return;
+    if (!this.#parts.isNeeded(this.#attempting.start))
+      this.#attempting.abort.abort(new Error('it is not needed any more'));
   }
 
   halt(reason: LogboomError): void {
@@ -111,16 +123,21 @@ export class Bootstrap {
     while (!signal.aborted && isNeeded(start)) {
       const startedMs = clock.monotonicMs();
       this.#status = { neededLsn: start.lsn, snapshotLsn: undefined, progress: undefined, problem };
+      const abort = new AbortController();
+      this.#attempting = { start, abort };
       try {
-        const installed = await this.#attempt(start, problem);
+        const installed = await this.#attempt(start, problem, AbortSignal.any([signal, abort.signal]));
         if (installed) metrics.bootstrapDone((clock.monotonicMs() - startedMs) / 1000);
         break;
       } catch (error) {
         if (signal.aborted) return;
+        if (abort.signal.aborted) continue;
         const message = error instanceof Error ? error.message : String(error);
         metrics.bootstrapFailed();
         logger.warn('the replica cannot be brought up to date yet', { error: message, retryInMs: delayMs });
         problem = message;
+      } finally {
+        this.#attempting = undefined;
       }
       this.#status = { neededLsn: start.lsn, snapshotLsn: undefined, progress: undefined, problem };
       await sleep(clock, delayMs, signal);
@@ -129,9 +146,8 @@ export class Bootstrap {
     if (!signal.aborted) await this.#cleanUp();
   }
 
-  async #attempt(start: LogStart, problem: string): Promise<boolean> {
+  async #attempt(start: LogStart, problem: string, signal: AbortSignal): Promise<boolean> {
     const { repository, partitionId, environment, restore, install } = this.#parts;
-    const { signal } = this.#stopping;
     if (repository === undefined) throw noRepository(partitionId);
     const archive = repository.archive(partitionId);
     const candidates = await archive.candidates(start.lsn, { signal });

@@ -3,6 +3,7 @@ import type { PartitionId } from '../base/ids.js';
 import type { StorageFault } from '../raft/types.js';
 import { latencyBoundsSeconds, type Metrics } from '../base/ports/metrics.js';
 import type { Leadership } from '../raft/types.js';
+import { isHeldUp } from './trim.js';
 import type { ReplicaStatus } from './types.js';
 import type { WatermarkValues } from './watermarks.js';
 
@@ -48,7 +49,7 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
   );
   const trimHeld = metrics.gauge(
     'logboom_partition_trim_held',
-    '1 when something but the safe point holds trimming back.',
+    '1 when something but the safe point and trim.delayMs holds trimming back.',
   );
   const report = (status: ReplicaStatus): void => {
     lsn.set(status.durableLsn, lsnLabels.durable);
@@ -58,7 +59,7 @@ export function partitionMetrics(metrics: Metrics, partitionId: PartitionId): Pa
     lsn.set(status.trimPoint, lsnLabels.trimPoint);
     if (status.archivedLsn !== undefined) lsn.set(status.archivedLsn, lsnLabels.archived);
     leader.set(status.role === 'leader' ? 1 : 0, labels);
-    trimHeld.set(status.trimHeldBecause === '' ? 0 : 1, labels);
+    trimHeld.set(isHeldUp(status.trimHeldBecause) ? 1 : 0, labels);
   };
   let reported: readonly unknown[] = [];
   let samplesLeft = 0;

@@ -93,13 +93,15 @@ export interface ReplayProgress {
 }
 
 const replayReportMs = 1000;
+/** A partition is quiet when its part of the log is less than the average by this factor. */
+const quietShare = 4;
 /** What dashboards show, and what decides about snapshots and trimming, is no older than this. */
 const sampleEveryMs = 1000;
 
 /**
  * Opens WAL, stores and replicas, drives the cores' clocks, and sees to it that the log's disk space comes back: every
  * flush lets the log go up to the persisted LSN, and when the log outgrows its target, whoever holds the oldest segment
- * flushes first.
+ * flushes, or is snapshotted, first.
  */
 export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #environment: Environment;
@@ -478,10 +480,16 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   #keepLogSmall(): void {
     const { bytes, oldestSegmentHeldBy } = this.#wal.stats;
     if (bytes <= (this.#options.walTargetBytes ?? 1 << 30) || oldestSegmentHeldBy === undefined) return;
-    const status = this.#replicas.get(oldestSegmentHeldBy)?.status;
+    const replica = this.#replicas.get(oldestSegmentHeldBy);
+    if (replica === undefined) return;
+    const { status } = replica;
     // A flush lets a segment go where trimming goes by what is persisted, or has gone further than that already.
-    if (status === undefined || !isHeldByPersistence(status)) return;
-    this.#flushScheduler.flushSoon(oldestSegmentHeldBy);
+    if (isHeldByPersistence(status)) this.#flushScheduler.flushSoon(oldestSegmentHeldBy);
+    // Elsewhere a snapshot does. One that is due for its bytes comes by itself; but a few entries of a quiet partition would
+    // hold all that came after them for as long as snapshots.maxAgeMs.
+    else if (status.trimMode === 'archived' && replica.unarchivedBytes * quietShare < bytes / this.#replicas.size) {
+      replica.snapshotSoon();
+    }
   }
 }
 

@@ -33,6 +33,7 @@ export interface SnapshottedReplica {
   readonly lastLsn: Lsn;
   readonly persistedLsn: Lsn;
   readonly appliedBytes: number;
+  readonly trimPoint: Lsn;
   /** The instance that is, or was last, in use. */
   readonly store: StateStore;
   readonly observer: ReplicaObserver | undefined;
@@ -134,6 +135,14 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
     };
   }
 
+  get unarchivedBytes(): number {
+    return this.#archiver.unarchivedBytes;
+  }
+
+  takeSoon(): void {
+    this.#archiver.snapshotSoon();
+  }
+
   take(): Promise<ArchiveState> {
     return this.#archiver.snapshot();
   }
@@ -144,6 +153,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   tick(): void {
     this.#archiver.tick();
+    if (!this.#isInstalling) this.#bootstrap.tick();
     // The log goes on from where it was: what an earlier process was importing is not needed.
     if (this.#replica.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
   }

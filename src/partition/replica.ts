@@ -417,6 +417,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#metrics.sample(() => this.status, this.#watermarks, this.#leadership);
   }
 
+  /** Of what it leads: a snapshot soon, so that its part of the log can go. */
+  snapshotSoon(): void {
+    this.#driver.report(() => this.#snapshots.takeSoon());
+  }
+
+  /** Bytes applied since the newest snapshot, as far as this process knows. */
+  get unarchivedBytes(): number {
+    return this.#snapshots.unarchivedBytes;
+  }
+
   /** About once a second. */
   sampleSnapshots(): void {
     this.#driver.report(() => this.#snapshots.tick());
@@ -652,6 +662,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       lastLsn: of(() => this.#core.lastLsn),
       persistedLsn: of(() => this.#watermarks.persisted),
       appliedBytes: of(() => this.#processor.appliedBytes),
+      trimPoint: of(() => this.#log.trimPoint),
       store: of(() => this.#processor.lastStore),
       isStopped: of(() => this.#fault !== undefined),
     }) as SnapshottedReplica;

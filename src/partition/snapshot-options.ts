@@ -39,6 +39,6 @@ export const defaultArchivingOptions: ArchivingOptions = {
   collectEveryMs: 10 * minuteMs,
   graceMs: 360 * minuteMs,
   trimMarginEntries: 0,
-  trimDelayMs: 0,
+  trimDelayMs: 10 * minuteMs,
   bootstrapHoldMs: 30 * minuteMs,
 };

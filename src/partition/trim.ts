@@ -113,5 +113,33 @@ export function proposeTrim(facts: TrimProposalFacts): TrimProposal {
   const ripe = facts.archived.filter(({ forMs }) => forMs >= delayMs).at(-1);
   const trimPoint = asLsn(ripe === undefined ? archive.trimPoint : withMargin(Math.min(ripe.lsn, archive.archivedLsn)));
   if (trimPoint > archive.trimPoint) return { trimPoint, heldBecause: '' };
-  return held(`trim.delayMs: LSN ${archive.archivedLsn} has been archived for less than ${delayMs} ms`);
+  return held(`${delayed}LSN ${archive.archivedLsn} has been archived for less than ${delayMs} ms`);
+}
+
+const delayed = 'trim.delayMs: ';
+
+/** Whether there is anything that holds trimming besides time, which is as it should be and passes. */
+export function isHeldUp(heldBecause: string): boolean {
+  return heldBecause !== '' && !heldBecause.startsWith(delayed);
+}
+
+/** An LSN, and when a leader saw it archived, monotonic. */
+export interface ArchivedAt {
+  readonly lsn: Lsn;
+  readonly atMs: number;
+}
+
+/** Of the time that an LSN has to wait, what two of them that are remembered are apart. */
+const delayParts = 32;
+
+/**
+ * Archived LSNs with the new one: those whose time will come, and the newest whose time has come. However quickly snapshots
+ * follow one another, they are few, and the log goes on with its delay and a thirty-second of it at most.
+ */
+export function withArchived(archived: readonly ArchivedAt[], next: ArchivedAt, delayMs: number): ArchivedAt[] {
+  const ripe = archived.findLastIndex(({ atMs }) => next.atMs - atMs >= delayMs);
+  const kept = archived.slice(Math.max(0, ripe));
+  const [before, last] = kept.slice(-2);
+  const isClose = before !== undefined && last !== undefined && last.atMs - before.atMs < delayMs / delayParts;
+  return [...(isClose ? kept.slice(0, -1) : kept), next];
 }

@@ -4,6 +4,7 @@
  * ```
  * DIR/node.json     identity, written once, before anything else
  * DIR/cluster.json  what the node's cluster was formed of (cluster/formation-record.ts)
+ * DIR/restored.json of a node that was restored from a snapshot repository: from what (restore/restore-node.ts)
  * DIR/lock          held by the process that uses the directory
  * DIR/holder.json   which process that is, for messages only; may be stale
  * DIR/wal/          write-ahead log
@@ -59,6 +60,40 @@ export interface DataDirectoryOptions {
 
 type Parts = Pick<Environment, 'disk' | 'random' | 'clock' | 'crc32'>;
 
+/** What a restore leaves in a directory before anything else; without node.json it was not finished. */
+export const restoredFile = 'restored.json';
+
+/**
+ * Locks a directory that a restore is to make a node's: one that is absent or empty, or in which it was interrupted.
+ *
+ * @throws LogboomError DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH when there is anything else in it
+ */
+export async function lockForRestore(
+  environment: Parts,
+  { path, holder }: Pick<DataDirectoryOptions, 'path' | 'holder'>,
+): Promise<DiskLock> {
+  const { disk } = environment;
+  await makeRoot(disk, path);
+  const lock = await takeLock(disk, path);
+  try {
+    const names = await disk.list(path);
+    const facts = { directory: path };
+    if (names.includes('node.json')) {
+      throw new LogboomError(
+        'DATA_DIRECTORY_MISMATCH',
+        `${path} is the data directory of a node already: restore into an empty one (dataDir)`,
+        { facts },
+      );
+    }
+    if (!names.includes(restoredFile)) await checkEmpty(disk, path, [`${restoredFile}.new`]);
+    await writeHolder(environment, { path, holder });
+    return lock;
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
 /**
  * Locks the directory, making it when it is absent, and checks that it is this node's.
  *
@@ -67,17 +102,13 @@ type Parts = Pick<Environment, 'disk' | 'random' | 'clock' | 'crc32'>;
 export async function openDataDirectory(environment: Parts, options: DataDirectoryOptions): Promise<DataDirectory> {
   const { disk } = environment;
   const { path } = options;
-  const parent = path.slice(0, path.lastIndexOf('/')) || '/';
-  if (!(await disk.exists(path))) {
-    await disk.makeDirectory(path);
-    await disk.syncDirectory(parent);
-  }
+  await makeRoot(disk, path);
   const lock = await takeLock(disk, path);
   try {
     const stored = await readIdentity(environment, path);
     if (stored) checkIdentity(stored, options);
     else await checkEmpty(disk, path);
-    const identity = stored ?? (await writeIdentity(environment, options));
+    const identity = stored ?? (await newIdentity(environment, options));
     await makeSubdirectories(disk, path);
     await writeHolder(environment, options);
     return { path, identity, isNew: stored === undefined, release: () => lock.release() };
@@ -85,6 +116,12 @@ export async function openDataDirectory(environment: Parts, options: DataDirecto
     await lock.release();
     throw error;
   }
+}
+
+async function makeRoot(disk: Disk, path: string): Promise<void> {
+  if (await disk.exists(path)) return;
+  await disk.makeDirectory(path);
+  await disk.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '/');
 }
 
 async function makeSubdirectories(disk: Disk, path: string): Promise<void> {
@@ -121,7 +158,10 @@ async function readHolder(disk: Disk, path: string): Promise<{ pid: number; host
   }
 }
 
-async function writeHolder({ disk, clock }: Parts, { path, holder }: DataDirectoryOptions): Promise<void> {
+async function writeHolder(
+  { disk, clock }: Parts,
+  { path, holder }: Pick<DataDirectoryOptions, 'path' | 'holder'>,
+): Promise<void> {
   try {
     await replaceFile(
       disk,
@@ -134,10 +174,18 @@ async function writeHolder({ disk, clock }: Parts, { path, holder }: DataDirecto
   }
 }
 
-async function checkEmpty(disk: Disk, path: string): Promise<void> {
-  const expected = new Set(['lock', 'node.json.new', 'holder.json', 'holder.json.new', 'lost+found']);
+async function checkEmpty(disk: Disk, path: string, more: readonly string[] = []): Promise<void> {
+  const expected = new Set(['lock', 'node.json.new', 'holder.json', 'holder.json.new', 'lost+found', ...more]);
   const others = (await disk.list(path)).filter((name) => !expected.has(name));
   if (others.length === 0) return;
+  if (others.includes(restoredFile)) {
+    throw new LogboomError(
+      'DATA_DIRECTORY_MISMATCH',
+      `a restore into ${path} was not finished: run \`logboom snapshot restore\` again, which goes on with it, or empty the ` +
+        'directory',
+      { facts: { directory: path } },
+    );
+  }
   throw new LogboomError(
     'DATA_DIRECTORY_MISMATCH',
     `${path} has no node.json and is not empty (it holds ${others.slice(0, 3).join(', ')}): it is no data directory, or ` +
@@ -184,21 +232,25 @@ function checkIdentity(identity: NodeIdentity, options: DataDirectoryOptions): v
   }
 }
 
-/** Layout 2 of the same identity; durable when it resolves. The cluster id must be durable in cluster.json before. */
-export async function upgradeIdentity(environment: Parts, path: string, identity: NodeIdentity): Promise<void> {
-  const { clusterId: _, ...fields } = identity;
-  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions.member, ...fields });
-}
-
-async function writeIdentity(environment: Parts, options: DataDirectoryOptions): Promise<NodeIdentity> {
+async function newIdentity(environment: Parts, options: DataDirectoryOptions): Promise<NodeIdentity> {
   const { random, clock } = environment;
   const { path, nodeId, partitionCount } = options;
-  const identity = {
+  const identity: NodeIdentity = {
+    clusterId: undefined,
     nodeId,
     incarnation: nextIdentity(random).toString(16).padStart(14, '0'),
     partitionCount,
     createdUnixMs: Math.floor(clock.wallMs()),
   };
-  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions.member, ...identity });
-  return { clusterId: undefined, ...identity };
+  await writeIdentity(environment, path, identity);
+  return identity;
+}
+
+/**
+ * Makes the directory a node's, in layout 2 also when it was one in another; durable when it resolves. The cluster id, where
+ * there is one, must be durable in cluster.json before.
+ */
+export async function writeIdentity(environment: Parts, path: string, identity: NodeIdentity): Promise<void> {
+  const { clusterId: _, ...fields } = identity;
+  await writeSealedJson(environment, `${path}/node.json`, { formatVersion: formatVersions.member, ...fields });
 }

@@ -20,6 +20,8 @@ const manifestPattern = /^([0-9a-f]{14})-([0-9a-f]{14})-[1-9][0-9]{0,15}-[0-9a-f
 const chunkPattern = /^([0-9a-f]{64})-[0-9a-f]{16}$/;
 const clusterIdPattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/;
 
+export const isClusterId = (text: string): boolean => clusterIdPattern.test(text);
+
 /** Prefixes of a partition's objects. */
 export interface PartitionPrefixes {
   readonly manifests: string;
@@ -29,7 +31,7 @@ export interface PartitionPrefixes {
 }
 
 export function partitionPrefixes(clusterId: string, partitionId: PartitionId): PartitionPrefixes {
-  assert(clusterIdPattern.test(clusterId), () => `the cluster id '${clusterId}' cannot be part of an object's name`);
+  assert(isClusterId(clusterId), () => `the cluster id '${clusterId}' cannot be part of an object's name`);
   const partition = `${clusterId}/${partitionId}`;
   return {
     manifests: `${partition}/manifests/`,

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import { LogboomError, isLogboomError } from '../base/errors.js';
-import type { PartitionId } from '../base/ids.js';
+import { asPartitionId, type PartitionId } from '../base/ids.js';
 import { noLogger } from '../base/ports/logger.js';
-import type { ObjectOptions } from '../object-store/types.js';
+import type { ObjectOptions, ObjectStore } from '../object-store/types.js';
 import { PartitionArchive } from './archive.js';
 import { corrupt, onObject } from './failures.js';
 import { Fields } from './fields.js';
-import { randomHex, repositoryName } from './names.js';
+import { isClusterId, randomHex, repositoryName } from './names.js';
 import { defaultGraceMs, defaultSnapshotSizes, type SnapshotOptions, type SnapshotTools } from './options.js';
 
 const formatVersion = 1;
 const repositoryBytesMax = 64 * 1024;
+const documentBytesMax = 16 << 20;
 
 /** A place for snapshots of any number of clusters, with an identity of its own. */
 export class SnapshotRepository {
@@ -30,12 +31,7 @@ export class SnapshotRepository {
    * REPOSITORY_REFUSED
    */
   static async open(options: SnapshotOptions, { signal }: ObjectOptions = {}): Promise<SnapshotRepository> {
-    const tools: SnapshotTools = {
-      ...options,
-      logger: options.logger ?? noLogger,
-      sizes: { ...defaultSnapshotSizes, ...options.sizes },
-      graceMs: options.graceMs ?? defaultGraceMs,
-    };
+    const tools = toolsOf(options);
     const found = await readId(tools, signal);
     if (found !== undefined) return new SnapshotRepository(found, tools);
     const content = encodeRepository(randomHex(tools.random, 4), tools.clock.wallMs());
@@ -48,10 +44,90 @@ export class SnapshotRepository {
     return new SnapshotRepository(id, tools);
   }
 
+  /**
+   * One that is there already.
+   *
+   * @throws LogboomError as {@link open}, and SNAPSHOT_NOT_FOUND
+   */
+  static async find(options: SnapshotOptions, { signal }: ObjectOptions = {}): Promise<SnapshotRepository> {
+    const tools = toolsOf(options);
+    const id = await readId(tools, signal);
+    if (id !== undefined) return new SnapshotRepository(id, tools);
+    throw new LogboomError(
+      'SNAPSHOT_NOT_FOUND',
+      `${tools.store.description} is no snapshot repository: it has no ${repositoryName}`,
+      {
+        facts: { repository: tools.store.description, object: repositoryName },
+      },
+    );
+  }
+
   partition(clusterId: string, partitionId: PartitionId): PartitionArchive {
     return new PartitionArchive(this.#tools, clusterId, partitionId);
   }
+
+  /** Ids of the clusters of which there is anything. */
+  async clusters(options: ObjectOptions = {}): Promise<string[]> {
+    const folders = await foldersBelow(this.#tools.store, '', options);
+    return folders.filter(isClusterId);
+  }
+
+  /** Partitions of a cluster of which there is anything, ascending. */
+  async partitions(clusterId: string, options: ObjectOptions = {}): Promise<PartitionId[]> {
+    const folders = await foldersBelow(this.#tools.store, `${clusterId}/`, options);
+    const ids = folders
+      .filter((name) => /^(?:0|[1-9][0-9]{0,9})$/.test(name))
+      .map((name) => asPartitionId(Number(name)));
+    return ids.sort((one, other) => one - other);
+  }
+
+  get description(): string {
+    return this.#tools.store.description;
+  }
+
+  /** A small object of a cluster beside those of its partitions. @throws LogboomError SNAPSHOT_NOT_FOUND */
+  readDocument(clusterId: string, name: string, options: ObjectOptions = {}): Promise<Uint8Array> {
+    const { store } = this.#tools;
+    const object = `${clusterId}/${name}`;
+    return onObject(store, object, () => store.get(object, { ...options, bytesMax: documentBytesMax }));
+  }
+
+  /** Stores one that is not there; whether it was there before is for the caller to read. */
+  async writeDocument(clusterId: string, name: string, bytes: Uint8Array, options: ObjectOptions = {}): Promise<void> {
+    const { store } = this.#tools;
+    const object = `${clusterId}/${name}`;
+    await onObject(store, object, () => store.putIfAbsent(object, [bytes], options));
+  }
 }
+
+function toolsOf(options: SnapshotOptions): SnapshotTools {
+  return {
+    ...options,
+    logger: options.logger ?? noLogger,
+    sizes: { ...defaultSnapshotSizes, ...options.sizes },
+    graceMs: options.graceMs ?? defaultGraceMs,
+  };
+}
+
+/**
+ * First parts of the names below a prefix, ascending, each found by one listing of one object: what is within them may be
+ * millions.
+ */
+async function foldersBelow(store: ObjectStore, prefix: string, options: ObjectOptions): Promise<string[]> {
+  const folders = new Set<string>();
+  for (let after = prefix; ;) {
+    const [found] = await onObject(store, prefix, () => store.list(prefix, { ...options, after, limit: 1 }));
+    if (found === undefined) return [...folders];
+    const rest = found.name.slice(prefix.length);
+    const slash = rest.indexOf('/');
+    if (slash >= 0) folders.add(rest.slice(0, slash));
+    // `0` comes right behind `/`.
+    after = slash < 0 ? found.name : `${prefix}${rest.slice(0, slash)}0`;
+    if (slash >= 0 && folders.size > foldersMax) return [...folders];
+  }
+}
+
+const foldersMax = 100_000;
 
 async function readId({ store }: SnapshotTools, signal: AbortSignal | undefined): Promise<string | undefined> {
   try {

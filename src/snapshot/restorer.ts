@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { assert } from '../base/assert.js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
-import { asLsn, type Lsn } from '../base/ids.js';
+import { asLsn } from '../base/ids.js';
 import type { Disk } from '../base/ports/disk.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import type { IndexEntry, LogicalView, StateScan } from '../base/state-machine.js';
@@ -15,7 +15,8 @@ import {
 } from '../state-store/index.js';
 import type { PartitionArchive } from './archive.js';
 import { Bandwidth } from './bandwidth.js';
-import { decodeIndexChunk, decodeRecordsChunk, indexEntryBytes, writeIndexEntry } from './chunk.js';
+import { indexEntryBytes, writeIndexEntry } from './chunk.js';
+import { hexOf, indexEntriesOf, recordsEntriesOf } from './chunk-check.js';
 import { fetchChunk } from './chunk-source.js';
 import { corrupt } from './failures.js';
 import { readAhead } from './in-flight.js';
@@ -189,11 +190,7 @@ class Restore {
     const chunks = this.#indexChunks.slice(this.#progress.indexChunksDone);
     for await (const { item: chunk, result: content } of this.#fetch(chunks)) {
       const object = this.#objectOf(chunk);
-      const entries = decodeIndexChunk(object, content);
-      const range = [hexOf(entries[0]?.key), hexOf(entries.at(-1)?.key)];
-      if (entries.length !== chunk.entries || range[0] !== chunk.firstKeyHex || range[1] !== chunk.lastKeyHex) {
-        throw corrupt(object, `does not hold the entries that ${this.#object} says`);
-      }
+      const entries = indexEntriesOf(object, chunk, content);
       for (const group of groups(entries, ({ key, value }) => indexEntryBytes(key, value)))
         await target.putIndex(group);
       this.#progress = { ...this.#progress, indexChunksDone: this.#progress.indexChunksDone + 1 };
@@ -229,11 +226,7 @@ class Restore {
     const chunks = this.#recordsChunks.slice(this.#progress.recordsChunksDone);
     for await (const { item: chunk, result: content } of this.#fetch(chunks)) {
       const object = this.#objectOf(chunk);
-      const entries = decodeRecordsChunk(object, content);
-      const range: (Lsn | undefined)[] = [entries[0]?.lsn, entries.at(-1)?.lsn];
-      if (entries.length !== chunk.entries || range[0] !== chunk.firstLsn || range[1] !== chunk.lastLsn) {
-        throw corrupt(object, `does not hold the entries that ${this.#object} says`);
-      }
+      const entries = recordsEntriesOf(object, chunk, content);
       let records = 0;
       for (const group of groups(entries, ({ value }) => value.length)) {
         const alive = group.filter((entry) => isAlive(object, target, view, entry));
@@ -327,6 +320,3 @@ function encodePage(page: readonly IndexEntry[]): Uint8Array {
   }
   return bytes;
 }
-
-const hexOf = (key: Uint8Array | undefined): string =>
-  key === undefined ? '' : Buffer.from(key.buffer, key.byteOffset, key.length).toString('hex');

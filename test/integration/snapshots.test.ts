@@ -30,7 +30,7 @@ function settingsWith(repository: string, snapshots: Settings = {}): Settings {
     stateStore: { flushBytes: '128KiB', dirtyBudgetBytes: '1MiB', flushAgeMs: 300 },
     disk: { lowWaterMarkBytes: 0 },
     snapshots: { repository, logBytes: '512KiB', maxAgeMs: '1h', ...snapshots },
-    trim: { bootstrapHoldMs: '5s' },
+    trim: { bootstrapHoldMs: '5s', delayMs: 0 },
     shutdown: { drainMs: '5s' },
   };
 }

@@ -251,6 +251,28 @@ describe('a checkpoint', () => {
       await group.world.sleep(100);
       expect(follower.replica.stopped).toBeUndefined();
     }));
+
+  it('that a majority is said to have another state at stops a replica when its leader says so, and nobody else', () =>
+    three(312, archived(sharedObjects()), async (group, leader) => {
+      await appendMany(group, 5);
+      const { archivedLsn } = await leader.replica.snapshot();
+      const [one, other] = group.nodes.filter((node) => node !== leader) as [TestNode, TestNode];
+      await group.until(() => one.replica.status.archivedLsn === archivedLsn);
+      const tell = (from: TestNode): void =>
+        one.replica.deliver({
+          type: 'host',
+          from: asReplicaId(from.id),
+          to: asReplicaId(one.id),
+          term: leader.replica.status.term,
+          payload: encodeCheckpointMessage({ type: 'request', lsn: asLsn(archivedLsn), agreed: { low: 1, high: 2 } }),
+        });
+      tell(other);
+      await group.world.sleep(100);
+      expect(one.replica.stopped).toBeUndefined();
+      tell(leader);
+      await group.world.sleep(100);
+      expect(one.replica.stopped?.message).toContain('is not that of the majority');
+    }));
 });
 
 describe('a repository', () => {
@@ -447,6 +469,55 @@ describe('a bootstrap', () => {
       await expectEqualReplicas(group);
       await expectNothingLeft(away);
     }));
+
+  it('that finds the disk full before the point of no return is tried again, and the replica goes on', () =>
+    left(403, async (group, { away }) => {
+      let full = 3;
+      away.disk.intercept = ({ kind, path }) => {
+        const isRecord = kind === 'write' && path.startsWith('/data/partitions/1.staging/install.json');
+        return isRecord && full-- > 0 ? { kind: 'fail', code: 'ENOSPC' } : undefined;
+      };
+      await away.start();
+      await group.until(() => away.replica.status.bootstrap?.problem.includes('ENOSPC'));
+      await expectEqualReplicas(group);
+      expect(full).toBeLessThanOrEqual(0);
+      expect(away.replica.stopped).toBeUndefined();
+      await expectNothingLeft(away);
+    }));
+
+  it('ends when the log has brought the replica up to date meanwhile, however long the import takes', async () => {
+    let isNeeded = true;
+    let isRestoring = false;
+    const { clock } = new TestGroup(1, 1).node(1);
+    const archive = {
+      candidates: () => Promise.resolve([{ name: 'm', lsn: asLsn(9) }]),
+      readConfirmed: () => Promise.resolve({}),
+    };
+    const bootstrap = new Bootstrap({
+      partitionId,
+      environment: { clock, logger: noLogger } as unknown as Environment,
+      repository: { archive: () => archive } as unknown as RepositoryConnection,
+      metrics: archivingMetrics(noMetrics, partitionId),
+      retryMsMin: 1,
+      retryMsMax: 1,
+      restore: (_archive, _manifest, { signal }) =>
+        new Promise((_, reject) => {
+          isRestoring = true;
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        }),
+      removeStaging: () => Promise.resolve(),
+      isNeeded: () => isNeeded,
+      install: () => expect.unreachable('nothing is put in place'),
+    });
+    bootstrap.begin({ lsn: asLsn(9), term: asTerm(1), confState: confState(1) });
+    while (!isRestoring) await new Promise((resolve) => setImmediate(resolve));
+    bootstrap.tick();
+    expect(bootstrap.status).toBeDefined();
+    isNeeded = false;
+    bootstrap.tick();
+    await bootstrap.ended();
+    expect(bootstrap.status).toBeUndefined();
+  });
 
   it('that is not wanted any more leaves nothing, also when the node was restarted meanwhile', () =>
     three(402, archived(sharedObjects()), async (group, leader) => {

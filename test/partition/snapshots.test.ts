@@ -10,7 +10,36 @@ import {
   three,
   trimmedTo,
 } from './support/archived-groups.js';
-import { sharedObjects, TestGroup } from './support/nodes.js';
+import { asPartitionId } from '../../src/base/ids.js';
+import type { ReplicaObserver } from '../../src/partition/index.js';
+import { sharedObjects, singleNode, TestGroup } from './support/nodes.js';
+
+/** Told of everything, and interested in stores that are put in place. */
+const countingObserver = (onInstalling: () => void): ReplicaObserver =>
+  new Proxy({} as ReplicaObserver, { get: (_, name) => (name === 'onInstalling' ? onInstalling : () => {}) });
+
+describe('a quiet partition', () => {
+  it('is snapshotted when it holds the log of others, and not otherwise', async () => {
+    const options = archived(sharedObjects(), { automatic: true, logBytes: 60_000, ageMs: 1 << 30 });
+    const manager = { ...options.manager, walTargetBytes: 256 << 10 };
+    await singleNode(30, { ...options, manager, partitions: 2 }, async (node, group) => {
+      await group.until(() => node.repository?.problem === '');
+      const quiet = node.running.replicaOf(asPartitionId(2));
+      await quiet.propose(new Uint8Array(100));
+      const { walStats } = node.running;
+      expect(walStats.bytes).toBeLessThan(256 << 10);
+      await group.world.sleep(30_000);
+      expect(quiet.status.archivedLsn).toBeUndefined();
+      for (let round = 0; round < 40; round += 1) {
+        for (let at = 0; at < 20; at += 1) await node.replica.propose(new Uint8Array(2000));
+        await group.world.sleep(500);
+      }
+      await group.until(() => node.running.walStats.bytes <= 320 << 10, 60_000);
+      const { archivedLsn, trimPoint } = quiet.status;
+      expect([archivedLsn! > 0, trimPoint]).toEqual([true, archivedLsn]);
+    });
+  });
+});
 
 describe('a snapshot of a group of three', () => {
   it('is archived when a quorum has its state, and then lets every replica trim its log to it', () =>
@@ -228,6 +257,26 @@ describe('a replica that needs what was trimmed', () => {
       await expectEqualReplicas(group);
       expect(away.replica.status.trimPoint).toBe(archivedLsn);
       await expectNothingLeft(away);
+    }));
+
+  it('that was away for less than trim.delayMs finds the log, and fetches nothing', () =>
+    three(25, archived(sharedObjects(), { trimDelayMs: 60_000 }), async (group, leader) => {
+      await appendMany(group, 10);
+      const away = group.nodes.find((node) => node !== leader)!;
+      await away.stop();
+      await appendMany(group, 40);
+      const { archivedLsn } = await leader.replica.snapshot();
+      await group.world.sleep(40_000);
+      expect(leader.replica.status.groupTrimPoint).toBe(0);
+      let bootstraps = 0;
+      away.options = {
+        ...away.options,
+        manager: { ...away.options.manager, observe: () => countingObserver(() => (bootstraps += 1)) },
+      };
+      await away.start();
+      await expectEqualReplicas(group);
+      await trimmedTo(group, archivedLsn);
+      expect(bootstraps).toBe(0);
     }));
 
   it('says what is missing where there is no repository, and is brought up to date once there is one', () => {

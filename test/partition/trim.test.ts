@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { asLsn, asReplicaId } from '../../src/base/ids.js';
 import type { ArchiveState } from '../../src/partition/archive-state.js';
-import { decideTrim, proposeTrim, type TrimFacts, type TrimProposalFacts } from '../../src/partition/trim.js';
+import {
+  type ArchivedAt,
+  decideTrim,
+  isHeldUp,
+  proposeTrim,
+  type TrimFacts,
+  type TrimProposalFacts,
+  withArchived,
+} from '../../src/partition/trim.js';
 
 const archive = (archivedLsn: number, trimPoint: number): ArchiveState => ({
   archivedLsn: asLsn(archivedLsn),
@@ -119,5 +127,44 @@ describe('proposeTrim', () => {
     expect(decision.trimPoint).toBe(trimPoint);
     if (heldBecause === '') expect(decision.heldBecause).toBe('');
     else expect(decision.heldBecause).toContain(heldBecause);
+  });
+});
+
+describe('what is archived while a delay runs', () => {
+  it('is remembered in few entries, however quickly snapshots come, and the log follows the delay', () => {
+    const delayMs = 600_000;
+    let archived: readonly ArchivedAt[] = [];
+    for (let lsn = 1; lsn <= 3000; lsn += 1) {
+      const atMs = lsn * 5000;
+      archived = withArchived(archived, { lsn: asLsn(lsn), atMs }, delayMs);
+      expect(archived.length).toBeLessThan(40);
+      const ripe = archived.findLast((one) => atMs - one.atMs >= delayMs)?.lsn ?? 0;
+      // Each LSN is 5 s: what is ripe lags behind by the delay and at most a part of it.
+      const exact = Math.max(0, lsn - 120);
+      expect(ripe).toBeLessThanOrEqual(exact);
+      if (lsn > 140) expect(ripe).toBeGreaterThanOrEqual(exact - 8);
+    }
+  });
+
+  it('is the newest alone without a delay', () => {
+    const one = withArchived([], { lsn: asLsn(1), atMs: 5 }, 0);
+    expect(withArchived(one, { lsn: asLsn(2), atMs: 5 }, 0).map(({ lsn }) => lsn)).toEqual([1, 2]);
+    expect(withArchived(withArchived(one, { lsn: asLsn(2), atMs: 6 }, 0), { lsn: asLsn(3), atMs: 7 }, 0)).toHaveLength(
+      2,
+    );
+  });
+
+  it('is not held up by time alone', () => {
+    const facts: TrimProposalFacts = {
+      archive: archive(100, 10),
+      archived: [{ lsn: asLsn(100), forMs: 1 }],
+      marginEntries: 0,
+      delayMs: 1000,
+      unproven: [],
+      bootstrapping: [],
+    };
+    expect(isHeldUp(proposeTrim(facts).heldBecause)).toBe(false);
+    expect(isHeldUp(proposeTrim({ ...facts, unproven: [asReplicaId(2)] }).heldBecause)).toBe(true);
+    expect(isHeldUp('')).toBe(false);
   });
 });

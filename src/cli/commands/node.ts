@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Configuration, RunningNode, SettingEntry } from '../../server/index.js';
 import { makeContext } from '../context.js';
 import type { CommandContext } from '../context.js';
-import { describeFileProblem, UsageError } from '../failure.js';
 import { formatDuration } from '../format.js';
 import type { CommandIo } from '../io.js';
+import { readServerConfiguration } from '../server-configuration.js';
 
 const devExamples = `
 Runs one node with everything embedded, until Ctrl-C: gRPC on PORT, HTTP
@@ -98,10 +97,9 @@ async function run(
   flags: readonly string[],
   isDev: boolean,
 ): Promise<void> {
-  const file = configPath === undefined ? undefined : { path: configPath, text: await readConfiguration(configPath) };
+  const configuration = await readServerConfiguration(io, configPath, flags);
   // Loaded late: client commands are to start without the server.
-  const { loadConfiguration, runNode } = await import('../../server/index.js');
-  const { configuration } = loadConfiguration({ file, environment: io.env, flags });
+  const { runNode } = await import('../../server/index.js');
   const context = makeContext(io, 'text');
   const code = await runNode(configuration, {
     onStarted: (node) => {
@@ -111,15 +109,6 @@ async function run(
   if (code !== 0)
     throw Object.assign(new Error('the node did not stop cleanly; its log says why'), { code: 'STOP_FAILED' });
   if (isDev) await context.output.write('stopped; everything is on disk\n');
-}
-
-async function readConfiguration(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const problem = describeFileProblem(error);
-    throw problem === undefined ? error : new UsageError(`--config, LOGBOOM_CONFIG: ${problem}`);
-  }
 }
 
 /** Every setting with its flag, in the width of the other help. */

@@ -7,6 +7,7 @@ import { CommandError, describeFailure, failureJson, UsageError } from '../failu
 import { formatCount, formatDuration, formatTable, plural } from '../format.js';
 import type { CommandIo } from '../io.js';
 import { Progress } from '../progress.js';
+import { addRestoreCommand, addVerifyCommand } from './snapshot-repository.js';
 import type { ProgressState } from '../progress.js';
 
 /** How often the server is asked how far a snapshot is. */
@@ -15,17 +16,20 @@ const pollMs = 500;
 export function addSnapshotCommands(program: Command, io: CommandIo): void {
   const snapshot = program
     .command('snapshot')
-    .description('take snapshots of partitions, and list them')
+    .description('take, list and verify snapshots of partitions, and begin anew from them')
     .addHelpText(
       'after',
       `
 Examples:
   logboom snapshot create --all
   logboom snapshot list
+  logboom snapshot verify --config /etc/logboom.yaml
 `,
     );
   addCreate(snapshot, io);
   addList(snapshot, io);
+  addVerifyCommand(snapshot, io);
+  addRestoreCommand(snapshot, io);
 }
 
 interface SelectOptions extends CommonOptions {

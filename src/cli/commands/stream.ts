@@ -1,24 +1,16 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import type { StreamInfo } from '../../client/index.js';
-import { durationArgument, makeContext, toJsonLine, withClient, withCommonOptions } from '../context.js';
+import { durationArgument, makeContext, sizeArgument, toJsonLine, withClient, withCommonOptions } from '../context.js';
 import type { CommandContext, CommonOptions } from '../context.js';
 import { UsageError } from '../failure.js';
 import { formatBytes, formatCount, formatDuration, formatTable, formatTime, plural } from '../format.js';
 import type { CommandIo } from '../io.js';
-import { parseSize } from '../time.js';
 
 interface RetentionOptions extends CommonOptions {
   readonly retentionAge?: number;
   readonly retentionBytes?: number;
   readonly fencingToken?: string;
-}
-
-function sizeArgument(text: string): number {
-  const bytes = parseSize(text);
-  if (bytes === undefined) throw new InvalidArgumentError('it is not a size such as 1000000, 64MiB or 1.5GB');
-  return bytes;
 }
 
 function zeroOrDuration(text: string): number {

@@ -50,6 +50,8 @@ export function flagsOf(entry: NodeEntry, nodes: readonly NodeEntry[], more: rea
     ...(given('--snapshots-repository')
       ? []
       : [`--snapshots-repository=${path.join(path.dirname(entry.data_directory), '..', 'snapshots')}`]),
+    // To try it out: what a snapshot covers goes at once, and a node that was away begins with it.
+    ...(given('--trim-delay-ms') ? [] : ['--trim-delay-ms=0']),
     ...more,
   ];
 }

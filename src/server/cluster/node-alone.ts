@@ -1,5 +1,5 @@
 /** How the directory of a node that was alone for good, layout 1 of node.json, becomes that of a cluster of one. */
-import { upgradeIdentity } from '../data-directory.js';
+import { writeIdentity } from '../data-directory.js';
 import { hasFormationRecord, writeFormationRecord } from './formation-record.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { NodeDescription } from '../../metadata/index.js';
@@ -26,5 +26,5 @@ export async function adoptNodeAlone(
       members: [self],
     });
   }
-  await upgradeIdentity(environment, path, identity);
+  await writeIdentity(environment, path, identity);
 }

@@ -314,10 +314,11 @@ export const settings = {
       description: 'Log entries below the archived LSN that are kept, in mode archived.',
     }),
     delayMs: durationMs({
-      default: 0,
+      default: 10 * minuteMs,
       min: 0,
       max: 30 * dayMs,
-      description: 'How long a snapshot is archived before the log is trimmed to it.',
+      description:
+        'How long a snapshot is archived before the log is trimmed to it: a replica that was away for less finds the log, and fetches no snapshot.',
     }),
     bootstrapHoldMs: durationMs({
       default: 30 * minuteMs,

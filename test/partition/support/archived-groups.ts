@@ -15,6 +15,7 @@ const archiving: ArchivingOptions = {
   proofMs: 10_000,
   retryMsMin: 100,
   retryMsMax: 1000,
+  trimDelayMs: 0,
 };
 
 export function archived(objects: MemoryObjectStore | undefined, over: Partial<ArchivingOptions> = {}): NodeOptions {
