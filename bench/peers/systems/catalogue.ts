@@ -18,7 +18,6 @@ export const connectTo: Readonly<Record<SystemName, Connect>> = {
   jetstream: connectJetStream,
   'jetstream-sync': connectJetStream,
   'jetstream-batch': connectJetStream,
-  'jetstream-fast': connectJetStream,
   etcd: connectEtcd,
   kafka: connectKafka,
   'kafka-sync': connectKafka,

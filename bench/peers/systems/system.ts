@@ -2,7 +2,7 @@
 import type { Part } from '../install/install.js';
 
 export type SystemName =
-  'logboom' | 'jetstream' | 'jetstream-sync' | 'jetstream-batch' | 'jetstream-fast' | 'etcd' | 'kafka' | 'kafka-sync';
+  'logboom' | 'jetstream' | 'jetstream-sync' | 'jetstream-batch' | 'etcd' | 'kafka' | 'kafka-sync';
 
 export const nodeCount = 3;
 

@@ -1,11 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Accumulator } from '../accumulator.js';
 import { loadPeerClient } from '../load-client.js';
-import type { ClientSettings, Connect, PeerStream } from '../system.js';
-import { FastIngestStream } from './fast-ingest.js';
+import type { Connect, PeerStream, SystemName } from '../system.js';
 import type {
   JetStreamClient,
-  JetStreamInternalModule,
   JetStreamManager,
   JetStreamModule,
   NatsConnection,
@@ -55,7 +53,7 @@ export const connectJetStream: Connect = async (settings) => {
       if (!shape.existing)
         for (let index = 0; index < streamCount; index += 1) await create(manager, nameOf(index), settings.codec);
       await moveToLeader();
-      const make = await streamMaker(settings, connection, client);
+      const make = streamMaker(settings.system, client);
       return Array.from({ length: shape.streams }, (_, index) => make(`${nameOf(index % streamCount)}.${index}`));
     },
     storedRecords: async () => {
@@ -96,7 +94,6 @@ async function create(manager: JetStreamManager, name: string, codec: string): P
         num_replicas: 3,
         compression: codec,
         allow_atomic: true,
-        allow_batched: true,
       });
       return;
     } catch (error) {
@@ -108,15 +105,7 @@ async function create(manager: JetStreamManager, name: string, codec: string): P
 
 type MakeStream = (subject: string) => PeerStream;
 
-async function streamMaker(
-  { system, inFlightRecordsMax }: ClientSettings,
-  connection: NatsConnection,
-  client: JetStreamClient,
-): Promise<MakeStream> {
-  if (system === 'jetstream-fast') {
-    const module = await loadPeerClient<JetStreamInternalModule>('@nats-io/jetstream/internal');
-    return (subject) => new FastIngestStream(connection, module, subject, inFlightRecordsMax);
-  }
+function streamMaker(system: SystemName, client: JetStreamClient): MakeStream {
   if (system === 'jetstream-batch') return (subject) => batching(client, subject);
   return (subject) => ({ append: (value) => client.publish(subject, value) });
 }

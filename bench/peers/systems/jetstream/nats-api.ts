@@ -55,23 +55,7 @@ export interface JetStreamClient {
   startBatch(subject: string, payload: Uint8Array): Promise<BatchPublisher>;
 }
 
-export interface FastIngest {
-  add(subject: string, payload: Uint8Array): Promise<{ readonly ackSeq: number }>;
-  ping(): Promise<{ readonly ackSeq: number }>;
-  end(): Promise<unknown>;
-}
-
 export interface JetStreamModule {
   jetstream(connection: NatsConnection, options: { readonly timeout: number }): JetStreamClient;
   jetstreamManager(connection: NatsConnection, options: { readonly checkAPI: boolean }): Promise<JetStreamManager>;
-}
-
-/** `@nats-io/jetstream/internal`: not yet part of the public API. */
-export interface JetStreamInternalModule {
-  startFastIngest(
-    connection: NatsConnection,
-    subject: string,
-    payload: Uint8Array,
-    options: { readonly ackInterval: number; readonly allowGaps: boolean; readonly maxOutstandingAcks: number },
-  ): Promise<FastIngest>;
 }

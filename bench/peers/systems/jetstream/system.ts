@@ -4,7 +4,7 @@ import { directories } from '../../install/directories.js';
 import { portsPerNode } from '../system.js';
 import type { ClusterLayout, ClusterSettings, System } from '../system.js';
 
-type JetStreamName = 'jetstream' | 'jetstream-sync' | 'jetstream-batch' | 'jetstream-fast';
+type JetStreamName = 'jetstream' | 'jetstream-sync' | 'jetstream-batch';
 
 interface Variant {
   readonly title: string;
@@ -72,12 +72,6 @@ export const jetStreams: readonly System[] = [
   jetStream('jetstream-batch', {
     title: 'NATS JetStream, atomic batches',
     batching: 'records that wait go into one atomic batch of at most 1,000 messages; four batches in flight',
-    syncAlways: false,
-  }),
-  jetStream('jetstream-fast', {
-    title: 'NATS JetStream, fast ingest',
-    batching:
-      'fast ingest (not yet part of the public client): a message a record, acknowledged in groups as the server says',
     syncAlways: false,
   }),
 ];

@@ -77,7 +77,7 @@ export const connectKafka: Connect = async (settings) => {
   const base = {
     clientId: 'bench',
     bootstrapBrokers: settings.endpoints,
-    timeout: 30_000,
+    timeout: 60_000,
     retryDelay: 100,
     retries: 100,
     maxInflights: requestsInFlightMax,

@@ -1,7 +1,11 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type * as logboom from '../../../../src/client/index.js';
+import { atMost } from '../at-most.js';
 import type { Connect } from '../system.js';
+
+/** Of what is done once a stream. */
+const concurrentCalls = 32;
 
 /** As it ships, not as a development tool compiles it. */
 const built = path.resolve(import.meta.dirname, '../../../../dist/client/index.js');
@@ -15,16 +19,16 @@ export const connectLogboom: Connect = async ({ endpoints, codec, prefix, inFlig
   return {
     openStreams: async ({ streams, existing }) => {
       names = Array.from({ length: streams }, (_, index) => `${prefix}-${index}`);
-      if (!existing) for (const name of names) await client.streams.create(name);
+      if (!existing) await atMost(concurrentCalls, names, (name) => client.streams.create(name));
       const limits = {
         // Twice what is in flight: what waits is counted with its framing.
         pendingBytesMax: Math.max(32 << 20, 2 * inFlightBytesMax),
         pendingRecordsMax: Math.max(100_000, inFlightRecordsMax),
       };
-      return Promise.all(names.map((name) => client.appender(name, limits)));
+      return atMost(concurrentCalls, names, (name) => client.appender(name, limits));
     },
     storedRecords: async () => {
-      const infos = await Promise.all(names.map((name) => client.streams.get(name)));
+      const infos = await atMost(concurrentCalls, names, (name) => client.streams.get(name));
       return infos.reduce((total, { nextSeq, firstSeq }) => total + nextSeq - firstSeq, 0);
     },
     read: async (onValue) => {
