@@ -9,6 +9,13 @@ import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
  */
 const unconnectedMsMax = 2000;
 
+/**
+ * grpc-js's words for a call that never got a connection, lost its channel while it waited for one, or was refused before the other
+ * side looked at it (REFUSED_STREAM; RFC 9113, 8.7), as a node does with calls that cross its farewell.
+ */
+export const neverSent =
+  /no connection established|name resolution failed|ECONNREFUSED|channel closed before call started|stream refused by server/i;
+
 interface Channel {
   readonly client: Client;
   /** Of the first call that found no connection, since one did; undefined when the last call found one. */

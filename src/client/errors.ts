@@ -1,4 +1,5 @@
 import { errorRegistry, GrpcStatus, isLogboomError, LogboomError } from '../base/errors.js';
+import { neverSent } from './channels.js';
 import type { Reason } from '../base/errors.js';
 
 /**
@@ -69,13 +70,6 @@ export function errorOfReason(
   const hint = retryAfterMs === undefined ? {} : { retryAfterMs };
   return new LogboomError(reason as Reason, message, { facts, ...hint });
 }
-
-/**
- * grpc-js's words for a call that never got a connection, lost its channel while it waited for one, or was refused before the other
- * side looked at it (REFUSED_STREAM; RFC 9113, 8.7), as a node does with calls that cross its farewell.
- */
-export const neverSent =
-  /no connection established|name resolution failed|ECONNREFUSED|channel closed before call started|stream refused by server/i;
 
 /** The error of a gRPC status without a reason of ours: from grpc-js itself, a proxy, or another kind of server. */
 export function errorOfStatus(status: number, message: string, cause: unknown): Error {

@@ -22,7 +22,7 @@
  * `encodePartitionTable(state)`.
  */
 export type * from './types.js';
-export { metadataPartitionId, slotCount } from './limits.js';
+export { metadataPartitionId } from './limits.js';
 export { supportedFeatureLevel } from './feature-level.js';
 
 export { encodeCommand, requiredFeatureLevel } from './commands/codec.js';

@@ -1,5 +1,4 @@
 export {
-  aloneOn,
   PartitionManager,
   type PartitionManagerOptions,
   type ReplayProgress,
@@ -15,10 +14,4 @@ export type { ArchiveState } from './archive-state.js';
 export type { ReplicaObserver, ReplicaStart } from './observer.js';
 export { RepositoryConnection, type RepositoryAccess } from './repository-access.js';
 export { defaultArchivingOptions, type ArchivingOptions } from './snapshot-options.js';
-export {
-  beginLogs,
-  restoreReplica,
-  type RestoredLog,
-  type RestoredReplica,
-  type RestoredReplicaParts,
-} from './restored-replica.js';
+export { beginLogs, restoreReplica, type RestoredLog, type RestoredReplica } from './restored-replica.js';

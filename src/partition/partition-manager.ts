@@ -64,16 +64,6 @@ export interface ReplicaPlacement {
   readonly confState: ConfState;
 }
 
-/** The only voter of its group: a partition of a single node. */
-export function aloneOn(partitionId: PartitionId): ReplicaPlacement {
-  const replicaId = asReplicaId(1);
-  return {
-    partitionId,
-    replicaId,
-    confState: { voters: [replicaId], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false },
-  };
-}
-
 /** A replica whose log was found, and which the options do not name, was added while the node ran. */
 function withRecovered(replicas: readonly ReplicaPlacement[], wal: WriteAheadLog): readonly ReplicaPlacement[] {
   const named = new Set(replicas.map(({ partitionId }) => partitionId));

@@ -33,7 +33,7 @@ async function isTrimmed(client: LogboomClient): Promise<boolean> {
 }
 
 test('one node becomes three, without a stop and with all it has', { timeout: 300_000 }, async () => {
-  const repository = await temporaryDirectory();
+  const repository = temporaryDirectory();
   const cluster = await ClusterHosts.alone(settings);
   await cluster.start();
   const first = cluster.node(1);

@@ -295,11 +295,7 @@ function partitionText({ id, snapshot, skipped, streams }: RestoredPartition): s
   return `${lines.join('\n')}\n`;
 }
 
-function nextSteps(
-  { clusterId, nodes }: RestorePlan,
-  nodeId: number,
-  options: RestoreCommandOptions,
-): string {
+function nextSteps({ clusterId, nodes }: RestorePlan, nodeId: number, options: RestoreCommandOptions): string {
   const start = 'Start it with the same configuration.';
   if (nodes.length === 1) return `The node is restored. ${start}`;
   const others = nodes.filter(({ id }) => id !== nodeId).map(({ id }) => id);

@@ -4,7 +4,7 @@
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import { LogboomError } from '../../base/errors.js';
-import { neverSent } from '../../client/errors.js';
+import { neverSent } from '../../client/channels.js';
 import { decodeErrorInfo } from '../wire/status.js';
 import { ForwardedError } from '../rpc/forwarded-error.js';
 import type { CallOptions, Client, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
