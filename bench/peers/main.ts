@@ -63,14 +63,19 @@ async function install(systems: readonly System[]): Promise<Results['missing']> 
 
 /** However it ends, no process and no data stay. */
 function onWayOut(parent: string): void {
+  const removeData = (): void => rmSync(parent, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   process.on('exit', () => {
-    killAll();
-    rmSync(parent, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    void killAll();
+    removeData();
   });
+  let stopping: Promise<void> | undefined;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
+    // More than once: npx and tsx pass on what the terminal has sent to this process already, and the second must not end it.
+    process.on(signal, () => {
+      if (stopping !== undefined) return;
       say(`\n${signal}: stopping what was started`);
-      process.exit(signal === 'SIGINT' ? 130 : 143);
+      // A server that still ends goes on writing into what is being removed.
+      stopping = killAll().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     });
   }
 }

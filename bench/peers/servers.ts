@@ -16,9 +16,11 @@ const logCharacters = 1500;
 /** All processes that were started and have not ended, for the way out that waits for nobody. */
 const running = new Set<ChildProcess>();
 
-/** Kills every process that was started here, servers and load alike. */
-export function killAll(): void {
-  for (const child of running) child.kill('SIGKILL');
+/** Kills every process that was started here, servers and load alike. @returns when they have ended */
+export async function killAll(): Promise<void> {
+  const children = [...running];
+  for (const child of children) child.kill('SIGKILL');
+  await Promise.all(children.map(endOf));
 }
 
 /** Notes a process, so that {@link killAll} finds it for as long as it runs. */
