@@ -1,7 +1,7 @@
 /** All replicas of a node, on its write-ahead log and its budget of unflushed state. */
 import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
-import { asReplicaId, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
+import { type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Timer } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine } from '../base/state-machine.js';
