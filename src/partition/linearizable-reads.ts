@@ -161,3 +161,22 @@ async function orCancelled(read: Promise<void>, signal: AbortSignal): Promise<vo
     read.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }
+
+/**
+ * What reads need not wait for any more. While committed entries cannot be applied, that is everything for the only
+ * member of a group: it has acknowledged, and shown, nothing of its term that is not applied. What another leader,
+ * or this one before it was started again, has put there may have been acknowledged.
+ *
+ * @param facts `isOfThisTerm`: whether this replica leads in the term of the first entry that is not applied
+ */
+export function readableLsn(facts: {
+  readonly applied: Lsn;
+  readonly commit: Lsn;
+  readonly isHeldUp: boolean;
+  readonly isOnlyMember: boolean;
+  readonly isOfThisTerm: () => boolean;
+}): Lsn {
+  const { applied, commit } = facts;
+  if (!facts.isHeldUp || applied === commit) return applied;
+  return facts.isOnlyMember && facts.isOfThisTerm() ? commit : applied;
+}

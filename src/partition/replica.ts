@@ -13,7 +13,7 @@ import type { ArchiveState } from './archive-state.js';
 import { ConfHistory } from './conf-history.js';
 import { highestReplicaId, highestReplicaKey } from './conf-state.js';
 import { CoreDriver } from './core-driver.js';
-import { LinearizableReads } from './linearizable-reads.js';
+import { LinearizableReads, readableLsn } from './linearizable-reads.js';
 import { LeadershipTransfer, type TransferOptions } from './leadership-transfer.js';
 import { LoadingLog } from './loading-log.js';
 import { LogTrimming } from './log-trimming.js';
@@ -605,18 +605,16 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#reads.applied();
   }
 
-  /**
-   * What reads need not wait for any more. While committed entries cannot be applied, that is everything for the only
-   * member of a group: it has acknowledged, and shown, nothing of its term that is not applied. What another leader,
-   * or this one before it was started again, has put there may have been acknowledged.
-   */
   get #readableLsn(): Lsn {
     const { applied, commit } = this.#watermarks;
-    if (this.#processor.heldUp === undefined || applied === commit) return applied;
     const { role, term } = this.#leadership;
-    const isOnlyMember = this.isAlone && membersOf(this.#confHistory.latest).length === 1;
-    const isOfThisTerm = role === 'leader' && this.#log.termAt(asLsn(applied + 1)) === term;
-    return isOnlyMember && isOfThisTerm ? commit : applied;
+    return readableLsn({
+      applied,
+      commit,
+      isHeldUp: this.#processor.heldUp !== undefined,
+      isOnlyMember: this.isAlone && membersOf(this.#confHistory.latest).length === 1,
+      isOfThisTerm: () => role === 'leader' && this.#log.termAt(asLsn(applied + 1)) === term,
+    });
   }
 
   #settleCaughtUp(): void {
