@@ -81,7 +81,7 @@ export function nextStep(desired: PartitionView, actual: ActualConfiguration, fa
   const outdated = [...actual.voters, ...actual.learners].find((id) => id >= desired.nextReplicaId);
   if (outdated !== undefined) return wait('table-outdated', outdated);
   const plan = new Plan(desired, actual, facts);
-  return plan.dropLearner() ?? plan.bringIn() ?? plan.takeOut() ?? plan.rest();
+  return plan.dropLearner() ?? plan.bringIn() ?? plan.spend() ?? plan.takeOut() ?? plan.rest();
 }
 
 export interface PlacementReport {
@@ -104,21 +104,33 @@ export function placementReports(
     if (state === 'joining') {
       const members = role === 'voter' ? actual.voters : actual.learners;
       if (members.includes(replicaId)) reports.push({ type: 'replica-joined', replicaId });
-    } else if (state !== 'settled' && !actual.voters.includes(replicaId) && !actual.learners.includes(replicaId)) {
+    } else if (state !== 'settled' && isOut(replicaId, actual)) {
       reports.push({ type: 'replica-removed', replicaId });
     }
   }
   return reports;
 }
 
+/**
+ * Whether a replica was in the group and is no member any more: for ever, whatever a leader says that was replaced without noticing.
+ * One that was never in may be added yet, by a leader with an older table.
+ */
+function isOut(replicaId: ReplicaId, { voters, learners, highestReplicaId }: ActualConfiguration): boolean {
+  return replicaId <= highestReplicaId && !voters.includes(replicaId) && !learners.includes(replicaId);
+}
+
 class Plan {
   readonly #wanted: readonly ReplicaView[];
+  readonly #leaving: readonly ReplicaId[];
   readonly #nodeOf: ReadonlyMap<ReplicaId, NodeId>;
   readonly #actual: ActualConfiguration;
   readonly #facts: GroupFacts;
 
   constructor(desired: PartitionView, actual: ActualConfiguration, facts: GroupFacts) {
     this.#wanted = desired.replicas.filter(({ state }) => state === 'joining' || state === 'settled');
+    this.#leaving = desired.replicas
+      .filter(({ state }) => state === 'leaving' || state === 'lost')
+      .map(({ replicaId }) => replicaId);
     this.#nodeOf = new Map(desired.replicas.map(({ replicaId, nodeId }) => [replicaId, nodeId]));
     this.#actual = actual;
     this.#facts = facts;
@@ -141,6 +153,19 @@ class Plan {
     const missing = this.#missing().find((id) => id > this.#actual.highestReplicaId);
     if (missing !== undefined) return this.#change(this.#operation('add-learner', missing));
     return toPromote[0] === undefined ? undefined : wait('unreachable', toPromote[0]);
+  }
+
+  /**
+   * One that was given up before it came in: a change that names it changes nothing else, and nobody can add it any more. Not before
+   * what is wanted is in, for lower ids would be spent with it.
+   */
+  spend(): ReconcileStep | undefined {
+    const [never] = ascending(
+      this.#leaving.filter(
+        (id) => id > this.#actual.highestReplicaId && this.#missing().every((wanted) => wanted < id),
+      ),
+    );
+    return never === undefined ? undefined : this.#change(this.#operation('remove', never));
   }
 
   /** Everything wanted is there: what is not wanted goes. */

@@ -353,7 +353,7 @@ export class Archiver {
           signal,
           bytesPerSecondMax: options.bytesPerSecondMax,
           // What nobody has confirmed may be of a replica that diverged.
-          mayReuse: (_manifest, name) => name === this.#archive.manifest,
+          mayReuse: (name) => name === this.#archive.manifest,
           onProgress: (progress) => (this.#underWay = { lsn, progress }),
         });
         name = written.name;

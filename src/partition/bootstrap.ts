@@ -179,7 +179,11 @@ export class Bootstrap {
 
 /** Another snapshot may be sound where this one is not. */
 function isUnusable(error: unknown): boolean {
-  return isLogboomError(error, 'SNAPSHOT_CORRUPT') || isLogboomError(error, 'SNAPSHOT_NOT_FOUND');
+  return (
+    isLogboomError(error, 'SNAPSHOT_CORRUPT') ||
+    isLogboomError(error, 'SNAPSHOT_NOT_FOUND') ||
+    isLogboomError(error, 'SNAPSHOT_VERSION_UNSUPPORTED')
+  );
 }
 
 function noSnapshot(partition: PartitionId, lsn: Lsn): LogboomError {

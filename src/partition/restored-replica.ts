@@ -22,7 +22,7 @@ import type { Manifest } from '../snapshot/index.js';
 import { ApplyTransaction, type StateStore } from '../state-store/index.js';
 import { Wal, type WalOptions } from '../wal/index.js';
 import { archiveKey, checkpointsKey } from './archive-state.js';
-import { confStateKey, encodeConfState } from './conf-state.js';
+import { confStateKey, encodeConfState, highestReplicaKey } from './conf-state.js';
 import { stagingDirectory, type ImportedStart } from './installation.js';
 
 /** Streams that get a new epoch at one LSN: what one write of a store holds. */
@@ -97,7 +97,8 @@ function fork(parts: RestoredReplicaParts, directory: string): Promise<boolean> 
       transaction.begin(lsn);
       if (step === 0) {
         transaction.putIndex(confStateKey, encodeConfState(confState));
-        for (const key of [checkpointsKey, archiveKey]) {
+        // New ids begin from 1: what the old group had spent does not count here.
+        for (const key of [checkpointsKey, archiveKey, highestReplicaKey]) {
           if (transaction.getIndex(key) !== undefined) transaction.deleteIndex(key);
         }
       }

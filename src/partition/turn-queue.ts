@@ -12,7 +12,13 @@ export class TurnQueue {
   }
 
   #run(): void {
-    for (let at = 0; at < this.#due.length; at += 1) this.#due[at]?.();
-    this.#due = [];
+    let at = 0;
+    try {
+      for (; at < this.#due.length; at += 1) this.#due[at]?.();
+    } finally {
+      // After an error, which ends the process unless somebody catches it, the rest has its turn all the same.
+      this.#due = this.#due.slice(at + 1);
+      if (this.#due.length > 0) queueMicrotask(() => this.#run());
+    }
   }
 }

@@ -40,7 +40,7 @@ export interface WriteSnapshotParts extends ObjectOptions {
    * Whether chunks of this manifest may be used again. A replica that has diverged may have written one that nobody
    * confirmed: say no to what is not known to be right. Default: yes.
    */
-  readonly mayReuse?: (manifest: Manifest, name: string) => boolean;
+  readonly mayReuse?: (manifestName: string) => boolean;
 }
 
 const pageEntries = 1000;
@@ -133,10 +133,13 @@ export class SnapshotWriter {
   async #findEarlier(): Promise<readonly ManifestChunk[]> {
     const { facts, mayReuse } = this.#parts;
     const options = { signal: this.#abort.signal };
-    const entries = (await this.#archive.manifests(options)).filter(({ lsn }) => lsn <= facts.lsn);
+    // Before the count: many that may not be used must not hide the one that may.
+    const entries = (await this.#archive.manifests(options)).filter(
+      ({ lsn, name }) => lsn <= facts.lsn && mayReuse?.(name) !== false,
+    );
     for (const { name } of entries.slice(0, previousMax)) {
       const manifest = await this.#readEarlier(name);
-      if (manifest === undefined || mayReuse?.(manifest, name) === false) continue;
+      if (manifest === undefined) continue;
       this.#bytesTotal = manifest.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
       return this.#present(manifest);
     }

@@ -189,6 +189,7 @@ test('new replicas begin with snapshots where the log is trimmed', { timeout: 24
   const repository = temporaryDirectory();
   const loaded = await Loaded.start({
     snapshots: { repository: `file://${repository}`, logBytes: '64KiB', maxAgeMs: '2s' },
+    trim: { delayMs: 0 },
   });
   const { cluster } = loaded;
   const client = loaded.client(3);

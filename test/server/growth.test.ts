@@ -31,6 +31,8 @@ class Partition implements GrowingReplica {
   }
 }
 
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 function growthOf(partitions: readonly Partition[], { hasRepository = true, isAlone = true } = {}) {
   const clock = new ManualClock();
   const growth = new Growth({
@@ -58,11 +60,11 @@ test('what was trimmed is archived first, once a partition; a failed snapshot is
   expect([one.snapshots, two.snapshots]).toEqual([1, 1]);
   one.archive();
   two.fail();
-  await growth.stop();
+  await settled();
   expect(growth.prepare()).toContain('of 1 of 3 partitions');
   expect([one.snapshots, two.snapshots]).toEqual([1, 2]);
   two.archive();
-  await growth.stop();
+  await settled();
   expect(growth.prepare()).toBeUndefined();
 });
 

@@ -14,10 +14,13 @@ import type { Liveness } from './liveness.js';
 import type { Move, MoveReason } from './move.js';
 import { zonePenalty } from './zones.js';
 
-/** Voters that metadata is to have: an even number survives no more losses than the odd one below it. */
+/**
+ * Voters that metadata is to have: an even number survives no more losses than the odd one below it, and of two each would stop
+ * the other.
+ */
 export function metadataVoters(nodes: number): number {
   if (nodes >= 5) return 5;
-  return nodes >= 3 ? 3 : nodes;
+  return nodes >= 3 ? 3 : 1;
 }
 
 const isDesired = ({ state }: ReplicaView): boolean => state === 'joining' || state === 'settled';

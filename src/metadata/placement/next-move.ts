@@ -101,6 +101,8 @@ class Planner {
   grow(partition: PartitionView): Move | undefined {
     const voters = partition.replicas.filter(isVoter).length;
     if (!isAtRest(partition) || voters >= this.settings.replicationFactor) return undefined;
+    // A second voter would add nothing but another way to stop: it comes when a third can come too.
+    if (voters === 1 && this.settings.replicationFactor > 2 && this.#eligible.length < 3) return undefined;
     const to = this.#bestTarget(partition, undefined);
     return to && this.#moveIfSafe('under-replicated', partition, undefined, to);
   }

@@ -162,7 +162,7 @@ export class ClusterMember {
       record: () => this.#record,
       leader: () => this.#metadataLeader,
       connected: () => links.connected,
-      hasSharedName: configuration.cluster.linkServerName !== '',
+      sharedName: configuration.cluster.linkServerName,
       call: (to, request) => links.call(to, joinForwardedMethod, request),
       prepare: () => this.#growth.prepare(),
     });
@@ -171,7 +171,7 @@ export class ClusterMember {
       logger: environment.logger,
       replicas: () => this.#replicas,
       hasRepository: configuration.snapshots.repository !== '',
-      isAlone: () => this.#knownNodes === 1,
+      isAlone: () => this.#state?.nodes.size === 1,
     });
     this.#controller = new PlacementController({
       environment,
@@ -181,7 +181,7 @@ export class ClusterMember {
       connected: () => links.connected,
       leaderOf: (partitionId) => this.#nodeThatLeads(partitionId),
       transfer: async (to, request) => {
-        if (to === nodeId) beginTransfer((partitionId) => this.#manager?.findReplica(partitionId), request);
+        if (to === nodeId) await beginTransfer((partitionId) => this.#manager?.findReplica(partitionId), request);
         else await links.call(to, transferMethod, encodeTransferRequest(request));
       },
     });
@@ -314,7 +314,7 @@ export class ClusterMember {
     this.#reconciler.run();
     this.#controller.run();
     // Nobody else could lead, and what is asked right after the start need not wait.
-    if (this.#knownNodes === 1) await this.#led.awaitAll(leadAloneMs);
+    if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
   }
 
   async #keepMetadata(record: FormationRecord): Promise<void> {
@@ -353,13 +353,10 @@ export class ClusterMember {
     };
   }
 
-  /** With the one that is about to join a node alone. */
+  /** With the one that is about to join a node alone. Before the metadata is known here, another one may be. */
   get nodesKnown(): number {
-    return Math.max(this.#knownNodes, this.#growth.hasBegun ? 2 : 1);
-  }
-
-  get #knownNodes(): number {
-    return this.#state?.nodes.size ?? this.#record?.members.length ?? 1;
+    const known = this.#state?.nodes.size ?? 2;
+    return Math.max(known, this.#growth.hasBegun ? 2 : 1);
   }
 
   isBehind(partitionId: PartitionId): boolean {
@@ -427,7 +424,6 @@ export class ClusterMember {
     const tasks = [this.#controller, this.#reconciler, this.#exchange, this.#gossip, this.#catchUp];
     await Promise.all(tasks.map((task) => task.stop()));
     await Promise.all(this.#loops);
-    await this.#growth.stop();
     await this.#keeper?.stop();
     await Promise.all([...this.#ends.values()].map((end) => end()));
   }
@@ -524,12 +520,21 @@ export class ClusterMember {
   /** Takes over what a table says, unless a newer one was seen. */
   #take(state: ClusterState): void {
     if (this.#stopping.signal.aborted || state.tableVersion <= (this.#state?.tableVersion ?? 0)) return;
+    if (state.clusterId !== this.#record?.clusterId) return;
     this.#state = state;
     this.#slotPartitions = Array.from(state.slots, (id) => id as PartitionId);
     this.#links.follow(state);
+    const { id, incarnation } = this.#self;
+    const known = state.nodes.get(id);
+    if (known?.incarnation !== incarnation) {
+      // What it says of this id is of another data directory: the replicas there are not here, and must not begin here empty.
+      if (known?.retiredIncarnations.includes(incarnation) === true) this.#onRemoved(removedError(id));
+      return;
+    }
     this.#keeper?.follow(state);
     this.#onState?.();
-    if (state.nodes.get(this.#self.id)?.state === 'removed') this.#onRemoved(removedError(this.#self.id));
+    // Until its groups have let it go, they may need its vote.
+    if (known.state === 'removed' && !hasReplicaOn(state, id)) this.#onRemoved(removedError(id));
   }
 
   /** Others take over first, and the groups let it go. */
@@ -543,6 +548,9 @@ export class ClusterMember {
     });
   }
 }
+
+const hasReplicaOn = (state: ClusterState, nodeId: NodeId): boolean =>
+  [...state.partitions.values()].some(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
 
 function removedError(nodeId: NodeId): LogboomError {
   return new LogboomError('NODE_REMOVED', `node ${nodeId} was removed from the cluster`, { facts: { node: nodeId } });

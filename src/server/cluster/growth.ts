@@ -28,7 +28,7 @@ export interface GrowthParts {
 
 export class Growth {
   readonly #parts: GrowthParts;
-  readonly #underWay = new Map<PartitionId, Promise<void>>();
+  readonly #underWay = new Set<PartitionId>();
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: GrowthParts) {
@@ -64,27 +64,20 @@ export class Growth {
     return `the node was alone and has trimmed its log: it takes snapshots first, of ${missing.length} of ${all.length} partitions still`;
   }
 
-  async stop(): Promise<void> {
-    await Promise.all(this.#underWay.values());
-  }
-
   #archive(replica: GrowingReplica): void {
     const { partitionId } = replica;
     if (this.#underWay.has(partitionId)) return;
-    const done = replica
+    this.#underWay.add(partitionId);
+    void replica
       .snapshot()
-      .then(
-        () => {},
-        (error: unknown) => {
-          if (!isLogboomError(error)) throw error;
-          this.#parts.logger.warn('the snapshot that a second node waits for has failed; it is tried again', {
-            partition: partitionId,
-            error,
-          });
-        },
-      )
+      .catch((error: unknown) => {
+        if (!isLogboomError(error)) throw error;
+        this.#parts.logger.warn('the snapshot that a second node waits for has failed; it is tried again', {
+          partition: partitionId,
+          error,
+        });
+      })
       .finally(() => this.#underWay.delete(partitionId));
-    this.#underWay.set(partitionId, done);
   }
 }
 

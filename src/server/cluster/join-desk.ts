@@ -25,6 +25,7 @@ import type { MetadataProposals } from './metadata-proposals.js';
 
 /** A node that waits asks every second. */
 const pendingMs = 10_000;
+const pendingMax = 64;
 
 /** A node that waits for an operator. */
 export interface PendingNode {
@@ -42,8 +43,8 @@ export interface JoinDeskParts {
   readonly leader: () => NodeId | undefined;
   /** Nodes that answer now. */
   readonly connected: () => readonly NodeId[];
-  /** Whether all nodes show a name of their own on links, which nobody else has. */
-  readonly hasSharedName: boolean;
+  /** Name that the certificates of all nodes carry on links, and nobody else's; empty: each carries its host. */
+  readonly sharedName: string;
   readonly call: (nodeId: NodeId, request: Uint8Array) => Promise<Uint8Array>;
   /** What the first node to join has to wait for; undefined: nothing. @throws LogboomError why none can */
   readonly prepare: () => string | undefined;
@@ -110,6 +111,12 @@ export class JoinDesk {
     await this.#parts.proposals.propose({ type: 'replace-node', oldIncarnation, node });
   }
 
+  /** Those that have stopped asking go, and then the one that asked first: whoever still waits asks again. */
+  #makeRoom(): void {
+    const [first] = this.pending.length < pendingMax ? [] : this.#pending.keys();
+    if (first !== undefined) this.#pending.delete(first);
+  }
+
   #waiting(nodeId: NodeId, kind: PendingNode['kind']): NodeDescription {
     const found = this.pending.find((one) => one.node.id === nodeId && one.kind === kind);
     if (found !== undefined) return found.node;
@@ -123,9 +130,10 @@ export class JoinDesk {
 
   /** @throws LogboomError NODE_CERTIFICATE_MISMATCH */
   #trustOf({ id, linkAddress }: NodeDescription, isCertifiedFor: ((host: string) => boolean) | undefined): JoinTrust {
-    if (isCertifiedFor === undefined || this.#parts.hasSharedName) return 'shared';
-    const host = linkAddress.slice(0, linkAddress.lastIndexOf(':'));
-    if (isCertifiedFor(host)) return 'certificate';
+    if (isCertifiedFor === undefined) return 'shared';
+    const { sharedName } = this.#parts;
+    const host = sharedName === '' ? linkAddress.slice(0, linkAddress.lastIndexOf(':')) : sharedName;
+    if (isCertifiedFor(host)) return sharedName === '' ? 'certificate' : 'shared';
     throw new LogboomError(
       'NODE_CERTIFICATE_MISMATCH',
       `node ${id} says that its links are at ${linkAddress}, and its certificate is not one for ${host}`,
@@ -165,6 +173,7 @@ export class JoinDesk {
 
   async #newNode(node: NodeDescription, trust: JoinTrust, clusterId: string): Promise<JoinAnswer> {
     if (trust === 'certificate') {
+      this.#makeRoom();
       this.#pending.set(node.id, { node, kind: 'add', seenMs: this.#parts.clock.monotonicMs() });
       return { type: 'wait', because: `an operator has to approve it: "logboom cluster add ${node.id}"` };
     }
@@ -183,6 +192,7 @@ export class JoinDesk {
         { facts: { node: node.id, incarnation: node.incarnation, registered_incarnation: known.incarnation } },
       );
     }
+    this.#makeRoom();
     this.#pending.set(node.id, { node, kind: 'replace', seenMs: this.#parts.clock.monotonicMs() });
     return {
       type: 'wait',

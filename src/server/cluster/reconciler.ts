@@ -123,7 +123,9 @@ export class Reconciler {
           partition: partitionId,
           to: step.to,
         });
-        replica.transferLeader(step.to);
+        replica.handOver(step.to, { timeoutMs: 2 * electionTimeoutMs }).catch((error: unknown) => {
+          environment.logger.debug('leadership was not handed over', { partition: partitionId, error });
+        });
         return;
     }
   }

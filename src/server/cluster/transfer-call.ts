@@ -9,6 +9,8 @@ import type { NodeReplica } from '../replicas.js';
 export const transferMethod = 'transfer-leader';
 
 const requestBytesMax = 1024;
+/** Less than the call waits for its answer. */
+const handOverMs = 1500;
 
 const requestSchema = z.object({
   partitionId: z.int().min(0).transform(asPartitionId),
@@ -26,17 +28,17 @@ export function transferHandler(replicaOf: (partitionId: PartitionId) => NodeRep
     access: 'members',
     requestBytesMax,
     handle: async (bytes) => {
-      beginTransfer(replicaOf, requestSchema.parse(JSON.parse(new TextDecoder().decode(bytes))));
+      await beginTransfer(replicaOf, requestSchema.parse(JSON.parse(new TextDecoder().decode(bytes))));
       return new Uint8Array(0);
     },
   };
 }
 
 /** Refused while the other replica has not caught up: a transfer would hold up the group for as long. */
-export function beginTransfer(
+export async function beginTransfer(
   replicaOf: (partitionId: PartitionId) => NodeReplica | undefined,
   { partitionId, replicaId }: TransferRequest,
-): void {
+): Promise<void> {
   const replica = replicaOf(partitionId);
   const progress = replica?.raftStatus.progress.find((one) => one.replica === replicaId);
   if (replica?.isLeader !== true || progress?.state !== 'replicate' || !progress.recentActive) {
@@ -49,5 +51,5 @@ export function beginTransfer(
       },
     );
   }
-  replica.transferLeader(replicaId);
+  await replica.handOver(replicaId, { timeoutMs: handOverMs });
 }

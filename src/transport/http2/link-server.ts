@@ -21,6 +21,7 @@ import { IncomingMessages } from './incoming-messages.js';
 import type { Received } from './peer-link.js';
 import { SessionWatch } from './session-watch.js';
 import {
+  afterThisEvent,
   callPathPrefix,
   formatAddress,
   makeServer,
@@ -137,6 +138,8 @@ export class LinkServer {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : Promise.resolve();
+    // As `destroySoon`: what has called this may be handling a frame.
+    await new Promise<void>((resolve) => afterThisEvent(resolve));
     for (const session of this.#sessions.keys()) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     await closed;

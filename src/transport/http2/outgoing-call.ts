@@ -7,7 +7,7 @@ import { encodeFrame, FrameAssembler, frameHeaderBytes, FrameKind, LinkFormatErr
 import { helloHeaders } from '../identity.js';
 import type { CallOptions, LinkParts } from '../types.js';
 import { FrameReader, writeFrames } from './frame-stream.js';
-import { callPathPrefix, NGHTTP2_REFUSED_STREAM, timeoutHeader } from './sessions.js';
+import { callPathPrefix, destroySoon, NGHTTP2_REFUSED_STREAM, timeoutHeader } from './sessions.js';
 
 export interface OutgoingCall {
   readonly method: string;
@@ -84,7 +84,7 @@ function openCall(parts: LinkParts, session: ClientHttp2Session, call: OutgoingC
     return session.request(headers, { endStream: false });
   } catch (error) {
     // Of a session that can open no more streams ever, the rest of its life is of no use.
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_HTTP2_OUT_OF_STREAMS') session.destroy();
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_HTTP2_OUT_OF_STREAMS') destroySoon(session);
     throw linkFailure(error, 'not-sent');
   }
 }
