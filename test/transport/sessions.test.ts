@@ -1,0 +1,15 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const program = path.join(import.meta.dirname, 'support/destroy-in-event.ts');
+
+test('a session that ends while a frame is handled does not spin', async () => {
+  // In a process of its own: one that spins can only be killed.
+  const run = promisify(execFile)(process.execPath, ['--import', 'tsx', program], {
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  });
+  await expect(run).resolves.toMatchObject({ stderr: '' });
+});
