@@ -343,3 +343,21 @@ describe('from any configuration', () => {
     expect([...reasons].sort()).toEqual(['no-successor', 'quorum-at-risk']);
   });
 });
+
+test('a replica counts as removed only when it was in the group: one that was not is spent first', () => {
+  // The leader was replaced without noticing: 4 is a voter by now, with 2 and 3.
+  const desired = partition([replica(2), replica(3), replica(5, 'joining'), replica(4, 'leaving')]);
+  const outdated = configuration([1, 2, 3]);
+  expect(placementReports(desired, outdated, facts(1, [1]))).toEqual([]);
+  // One that was given up before it came in: nobody can add it any more, and then it is reported.
+  const never = partition([replica(1), replica(2), replica(3), replica(4, 'leaving')]);
+  const before = configuration([1, 2, 3]);
+  expect(placementReports(never, before, facts(1, [1, 2, 3]))).toEqual([]);
+  expect(textOf(nextStep(never, before, facts(1, [1, 2, 3])))).toBe('remove 4');
+  const after = { ...before, highestReplicaId: 4 };
+  expect(placementReports(never, after, facts(1, [1, 2, 3]))).toEqual([{ type: 'replica-removed', replicaId: 4 }]);
+  expect(textOf(nextStep(never, after, facts(1, [1, 2, 3])))).toBe('done');
+  // Not before a lower one that is wanted is in.
+  const both = partition([replica(1), replica(2), replica(4, 'joining'), replica(5, 'leaving')]);
+  expect(textOf(nextStep(both, configuration([1, 2]), facts(1, [1, 2])))).toBe('add-learner 4');
+});

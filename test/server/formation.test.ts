@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { asNodeId } from '../../src/base/ids.js';
+import { asNodeId, asReplicaId } from '../../src/base/ids.js';
 import { noLogger } from '../../src/base/ports/logger.js';
 import type { Disk } from '../../src/base/ports/disk.js';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
@@ -82,6 +82,16 @@ describe('the verdict of a node without a cluster', () => {
       const verdict = judgeFormation(stateOf(id), [answer(stateOf(other, { record })), silent(id === 1 ? 2 : 1)]);
       expect(verdict).toEqual({ type: 'adopt', record });
     }
+  });
+
+  test('a record with a seat in the metadata group is of the node that shows it: another one asks for its own', () => {
+    const seated = {
+      ...record,
+      seat: { replicaId: asReplicaId(5), initialVoters: [], replicas: [], nodes: record.members },
+    };
+    expect(judgeFormation(stateOf(3), [answer(stateOf(1, { record: seated })), silent(2)])).toEqual({
+      type: 'replace',
+    });
   });
 
   test('a wiped disk can only take its own place as a new node, also of the founder', () => {

@@ -56,7 +56,8 @@ function judgeRecord(own: FormationState, holder: NodeDescription, record: Forma
   const { id, incarnation } = own.self;
   const { clusterId } = record;
   const known = memberOf(record, id);
-  if (known?.incarnation === incarnation) return { type: 'adopt', record };
+  // A seat in the metadata group is of the node that shows it; who has none yet asks for its own.
+  if (known?.incarnation === incarnation && record.seat === undefined) return { type: 'adopt', record };
   if (known !== undefined) return { type: 'replace' };
   const error = new LogboomError(
     'CLUSTER_MISMATCH',
