@@ -1,12 +1,12 @@
 /** A cluster whose nodes come, go and are replaced, under load; each change also with a node killed in the middle of it. */
 import { expect, test } from 'vitest';
 import { ClusterHosts, pause } from './support/cluster-hosts.js';
-import { testSeed } from './support/random.js';
+import { SeededRandom, testSeed } from './support/random.js';
 import { StreamChecker } from './support/stream-checker.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 import { Writer } from './support/writers.js';
 import type { LogboomClient } from '../../src/client/index.js';
-import type { Settings } from './support/server-process.js';
+import type { ServerHost, Settings } from './support/server-process.js';
 import type { WriterOptions } from './support/writers.js';
 
 const settings: Settings = {
@@ -184,6 +184,53 @@ test(
     console.log(`${loaded.acknowledged} records acknowledged while nodes came and went`);
   },
 );
+
+test('killed in the middle of a join, of a drain and of a replacement', { timeout: 300_000 }, async () => {
+  const loaded = await Loaded.start();
+  const { cluster } = loaded;
+  const client = loaded.client(3);
+  const random = new SeededRandom(testSeed());
+  /** Kills a node that runs and starts it again, so that one is away at a time. */
+  const strike = async (host: ServerHost): Promise<void> => {
+    await pause(random.between(50, 800));
+    await host.process.kill();
+    await pause(random.between(0, 400));
+    host.spawn();
+  };
+
+  const four = await cluster.place();
+  four.spawn();
+  for (let round = 0; round < 4; round++) await strike(four);
+  await four.process.started();
+  await settled(client, (onNode) => (onNode.get(4) ?? 0) >= 2);
+  await cluster.ready(undefined, 60_000);
+
+  // Whoever leads the metadata decides what moves; the others take part in it.
+  await client.cluster.drainNode(1);
+  for (const id of [1, 2, 4, 3]) {
+    await strike(cluster.node(id));
+    await cluster.node(id).process.started();
+    await cluster.ready(undefined, 60_000);
+  }
+  await settled(client, (onNode) => onNode.get(1) === 0);
+  await until('the drained node is removed', () => client.cluster.removeNode(1).then(() => true));
+  await cluster.node(1).process.exited;
+
+  await cluster.node(2).process.kill();
+  cluster.wipe(2);
+  cluster.node(2).spawn();
+  await until('the wiped node waits', async () => (await client.cluster.membership()).pending[0]);
+  await client.cluster.replaceNode(2);
+  for (let round = 0; round < 4; round++) await strike(cluster.node(2));
+  await cluster.node(2).process.started();
+  await settled(client, (onNode) => (onNode.get(2) ?? 0) >= 2);
+  await loaded.progress(100);
+
+  await loaded.stopWriters();
+  await agree(client);
+  await loaded.checkAll([2, 3, 4]);
+  console.log(`${loaded.acknowledged} records acknowledged while nodes were killed in the middle of changes`);
+});
 
 test('new replicas begin with snapshots where the log is trimmed', { timeout: 240_000 }, async () => {
   const repository = temporaryDirectory();
