@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
-const program = path.join(import.meta.dirname, 'support/destroy-in-event.ts');
+const program = fileURLToPath(new URL('support/destroy-in-event.ts', import.meta.url));
 
 test('a session that ends while a frame is handled does not spin', async () => {
   // In a process of its own: one that spins can only be killed.
