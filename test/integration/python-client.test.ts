@@ -15,7 +15,7 @@ if (python === undefined) {
   });
 }
 
-const lineCount = 20_000;
+const lineCount = 60_000;
 // Bytes that are no text, empty lines, and one that fills a page with others.
 const lineOf = (index: number): Buffer => {
   if (index % 1000 === 999) return Buffer.alloc(0);
