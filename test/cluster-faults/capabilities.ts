@@ -1,5 +1,8 @@
 /** What this machine lets us do to a network and to disks. What it does not is left out, and said. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 
 export interface Capabilities {
   /** Each node in a network namespace of its own, behind a bridge. */
@@ -64,7 +67,7 @@ export function findCapabilities(): Capabilities {
 }
 
 function diskKind(leave: (what: string, why: string) => undefined): Capabilities['smallDisks'] {
-  const directory = run('mktemp', '-d', '/tmp/lbprobe-XXXXXX').trim();
+  const directory = mkdtempSync(path.join(tmpdir(), 'logboom-probe-'));
   const image = `${directory}.img`;
   try {
     const ext4 = problemOf(() => {
@@ -80,6 +83,6 @@ function diskKind(leave: (what: string, why: string) => undefined): Capabilities
     });
     return tmpfs === undefined ? 'tmpfs' : leave('full disks', tmpfs);
   } finally {
-    run('rm', '-rf', directory, image);
+    for (const each of [directory, image]) rmSync(each, { recursive: true, force: true });
   }
 }

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { nodeEnvironmentParts } from '../../src/server/adapters/node-environment.js';
+import { writeSealedJson } from '../../src/server/sealed-json.js';
 import type { StreamResponses } from './support/messages.js';
 import { healthClient } from './support/standard-clients.js';
 import { batchOf, streamClient, collect, detailsOf, startTestNode, unary, valuesOf } from './support/test-node.js';
@@ -16,16 +17,38 @@ test('a restart keeps everything, and replays nothing after a clean stop', async
   const first = await startTestNode();
   await first.call('createStream', { name: 's' });
   for (let index = 0; index < 20; index++) await first.append('s', [`r${index}`]);
-  const { clusterId } = first.node.identity;
+  const { clusterId } = first.node;
+  expect(clusterId).toMatch(/^[0-9a-f]{14}$/);
   expect(first.node.isNewDirectory).toBe(true);
   await first.stop();
   const second = await startTestNode({ directory: first.directory });
   expect(second.node.isNewDirectory).toBe(false);
-  expect(second.node.identity.clusterId).toBe(clusterId);
+  expect(second.node.clusterId).toBe(clusterId);
   expect(second.node.replayedEntries).toBe(0);
   const page = await second.call('read', { stream: 's' });
   expect(valuesOf(page)).toEqual(Array.from({ length: 20 }, (_, index) => `r${index}`));
   expect(await second.append('s', ['more'])).toMatchObject({ firstSeq: '20' });
+});
+
+test('a directory of a node that was alone for good is taken over, under its cluster id, also when that was cut short', async () => {
+  const first = await startTestNode();
+  await first.call('createStream', { name: 's' });
+  await first.append('s', ['kept']);
+  const { clusterId, identity } = first.node;
+  await first.stop();
+  const files = ['node.json', 'cluster.json'].map((name) => path.join(first.directory, name)) as [string, string];
+  const layout1 = { formatVersion: 1, ...identity, clusterId };
+  for (const isCutShort of [false, true]) {
+    // Layout 1: the cluster id is in node.json, and there is no cluster.json; cut short, there is one already.
+    await writeSealedJson(nodeEnvironmentParts, files[0], layout1);
+    if (!isCutShort) await rm(files[1]);
+    const node = await startTestNode({ directory: first.directory });
+    expect(node.node.clusterId).toBe(clusterId);
+    expect(valuesOf(await node.call('read', { stream: 's' }))).toEqual(['kept']);
+    expect(JSON.parse(await readFile(files[0], 'utf8'))).toMatchObject({ formatVersion: 2, nodeId: identity.nodeId });
+    expect(JSON.parse(await readFile(files[1], 'utf8'))).toMatchObject({ clusterId, replicationFactor: 3 });
+    await node.stop();
+  }
 });
 
 describe('a start that fails gives everything back', () => {

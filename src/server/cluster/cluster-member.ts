@@ -30,7 +30,7 @@ import { registerSelf, registrationHandler, registrationMethod } from './registr
 import { metadataPlacement } from './replica-directory.js';
 import { ReplicaKeeper } from './replica-keeper.js';
 import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
-import { beginTransfer, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
+import { handOverHere, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
 import type { Channels } from '../../client/channels.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
@@ -181,7 +181,7 @@ export class ClusterMember {
       connected: () => links.connected,
       leaderOf: (partitionId) => this.#nodeThatLeads(partitionId),
       transfer: async (to, request) => {
-        if (to === nodeId) await beginTransfer((partitionId) => this.#manager?.findReplica(partitionId), request);
+        if (to === nodeId) await handOverHere((partitionId) => this.#manager?.findReplica(partitionId), request);
         else await links.call(to, transferMethod, encodeTransferRequest(request));
       },
     });

@@ -124,6 +124,7 @@ export class Reconciler {
           to: step.to,
         });
         replica.handOver(step.to, { timeoutMs: 2 * electionTimeoutMs }).catch((error: unknown) => {
+          if (!isLogboomError(error)) throw error;
           environment.logger.debug('leadership was not handed over', { partition: partitionId, error });
         });
         return;

@@ -3,7 +3,7 @@ import { isLoopback } from '../../base/loopback.js';
 import type { Configuration } from './settings.js';
 import type { Contradiction } from './contradiction.js';
 
-/** All of them vote in every group, and a group of more voters is slower without being safer. */
+/** All founders vote in the metadata group, and a group of more voters is slower without being safer. */
 const nodesMax = 7;
 /** Fewer heartbeats an election timeout, and one that is late starts an election. */
 const heartbeatsPerElectionMin = 3;

@@ -119,7 +119,7 @@ export const settings = {
       default: undefined,
       min: 1,
       max: 7,
-      defaultText: 'the number of nodes',
+      defaultText: '3, or the number of nodes when that is less',
       description:
         'Replicas of each partition when the cluster is formed; later "logboom cluster set replication-factor N".',
     }),
