@@ -327,6 +327,16 @@ describe('moves', () => {
     if (factor > 1) expect(spreadOf(leads)).toBeLessThanOrEqual(2);
   }
 
+  test('a second voter comes when a third can come too, unless two are all that is wanted', () => {
+    const alive = { zone: 0, state: 'active', life: 'alive' } as const;
+    const moveOf = (count: number, factor: number) => {
+      const nodes = Array.from({ length: count }, () => alive);
+      return nextMove(stateOf(nodes, [[1], [1], [1]], { 'replication-factor': factor }), livenessOf(nodes))?.reason;
+    };
+    expect([moveOf(1, 3), moveOf(2, 3)]).toEqual([undefined, undefined]);
+    expect([moveOf(3, 3), moveOf(2, 2)]).toEqual(['under-replicated', 'under-replicated']);
+  });
+
   test('no more partitions move at a time than the setting says, and no group has two moves', () => {
     fc.assert(
       fc.property(world, fc.nat({ max: 3 }), ({ nodes, placement, factor }, movesMax) => {
