@@ -94,7 +94,11 @@ export class ArchiveChecker {
   /** Whether the newest snapshot that is archived depends on nothing that was damaged. */
   isNewestSound(partitionId: number): boolean {
     const last = this.#archived.get(partitionId)?.at(-1);
-    return last !== undefined && this.#problemOf(partitionId, last, new Set()) === undefined;
+    if (last === undefined) return false;
+    // These are written once, and a flipped bit may lie in a field that is not looked at here.
+    const { damaged } = this.#objects;
+    if (damaged.has(last.manifest) || damaged.has(confirmationOf(last.manifest))) return false;
+    return this.#problemOf(partitionId, last, new Set()) === undefined;
   }
 
   #problemOf(

@@ -134,6 +134,7 @@ export class ClusterChecker {
     // A trim point is durable only with what was written after it.
     record.trimPoint = start.log.firstLsn - 1;
     record.applied = start.appliedLsn;
+    record.inForceLsn = 0;
     record.commit = Math.max(start.hardState.commit, start.appliedLsn);
     record.confState = start.confState;
     record.running = true;
@@ -181,12 +182,12 @@ export class ClusterChecker {
   #checkCampaign(partitionId: number, replicaId: number): void {
     const record = this.record(partitionId, replicaId);
     if (record === undefined) return;
-    const { lastConfigurationLsn, applied, commit } = record;
+    const { pendingConfigurationLsn, applied, commit } = record;
     this.#verdict.require(
-      lastConfigurationLsn <= applied || lastConfigurationLsn > commit,
+      pendingConfigurationLsn === 0 || pendingConfigurationLsn > commit,
       'campaigns-under-the-newest-configuration',
       () =>
-        `${record.name}: campaigns with applied LSN ${applied}, while the configuration entry ${lastConfigurationLsn} is committed`,
+        `${record.name}: campaigns with applied LSN ${applied}, while the configuration entry ${pendingConfigurationLsn} is committed`,
     );
   }
 }
@@ -240,6 +241,7 @@ class Observation implements ReplicaObserver {
   onConfChange(lsn: number, _term: number, confState: ConfState): void {
     const record = this.#record;
     record.confState = confState;
+    record.inForceLsn = Math.max(record.inForceLsn, lsn);
     const { configurations } = this.#truth;
     const known = configurations.find((configuration) => configuration.lsn === lsn);
     if (known !== undefined) {
@@ -403,7 +405,7 @@ class Observation implements ReplicaObserver {
   /** A leader proposes one configuration change at a time (dissertation 4.1): what it inherited counts. */
   #checkConfigurationEntries(entries: readonly Entry[]): void {
     const record = this.#record;
-    let pendingLsn = record.lastConfigurationLsn > record.applied ? record.lastConfigurationLsn : 0;
+    let pendingLsn = record.pendingConfigurationLsn;
     for (const { lsn, kind, term } of entries) {
       if (kind === EntryKind.normal) continue;
       this.#verdict.require(

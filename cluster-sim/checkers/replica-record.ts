@@ -37,6 +37,8 @@ export class ReplicaRecord {
   confState: ConfState;
   /** The last configuration entry in its log; it may still come into force. */
   lastConfigurationLsn = 0;
+  /** The last configuration entry that came into force; a store that is reopened behind it takes nothing of that back. */
+  inForceLsn = 0;
   isLeader = false;
   running = false;
   /** Writes that are not known to be synced, in order. */
@@ -57,6 +59,11 @@ export class ReplicaRecord {
 
   get durableLsn(): number {
     return this.durableTerms.length - 1;
+  }
+
+  /** The newest configuration entry of its log that has not come into force, above every LSN that has; else 0. */
+  get pendingConfigurationLsn(): number {
+    return this.lastConfigurationLsn > Math.max(this.applied, this.inForceLsn) ? this.lastConfigurationLsn : 0;
   }
 
   /** For messages. */
@@ -126,6 +133,7 @@ export class ReplicaRecord {
     this.trimPoint = start.lsn;
     this.confState = start.confState;
     this.lastConfigurationLsn = 0;
+    this.inForceLsn = 0;
   }
 
   /** Whether a start that finds this log was preceded by the whole of the installation under way. */
