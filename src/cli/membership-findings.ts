@@ -67,7 +67,26 @@ export function membershipFindings(membership: Membership): Finding[] {
           };
         return { severity: 'note', what: `${node} is empty`, action: `\`logboom cluster remove ${id}\` takes it out.` };
       }),
+    ...featureLevelFindings(membership),
     ...membership.placements.flatMap(placementFindings),
+  ];
+}
+
+/** An upgrade under way, or one that is held back. */
+function featureLevelFindings({ members, featureLevel }: Membership): Finding[] {
+  const present = members.filter(({ state }) => state !== 'removed');
+  const highest = Math.max(featureLevel, ...present.map((member) => member.featureLevel));
+  if (highest === featureLevel) return [];
+  const behind = present.filter((member) => member.featureLevel < highest);
+  const runs = `the cluster runs at feature level ${featureLevel}, newer builds support ${highest}`;
+  if (behind.length === 0) {
+    const action =
+      '`logboom cluster set feature-level-max` without a value lets it rise; older builds cannot take over then.';
+    return [{ severity: 'note', what: `${runs}, and the setting feature-level-max holds it`, action }];
+  }
+  const which = behind.map((member) => `node ${member.id} (${member.name}) supports ${member.featureLevel}`).join(', ');
+  return [
+    { severity: 'note', what: `${runs}: ${which}`, action: 'Upgrade these nodes; the level rises by itself then.' },
   ];
 }
 

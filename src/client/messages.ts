@@ -296,6 +296,7 @@ export const member = message({
   linkAddress: field.string(6),
   incarnation: field.string(7),
   replicas: field.uint32(8),
+  featureLevel: field.uint32(9),
 });
 export const pendingNode = message({
   id: field.uint32(1),
@@ -324,6 +325,7 @@ export const describeMembershipResponse = message({
   pending: field.messages(4, pendingNode),
   placements: field.messages(5, partitionPlacement),
   settings: field.messages(6, clusterSetting),
+  featureLevel: field.uint32(7),
 });
 export const addNodeRequest = message({ node: field.uint32(1) });
 export const drainNodeRequest = message({ node: field.uint32(1), cancel: field.bool(2) });

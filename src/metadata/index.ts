@@ -8,8 +8,8 @@
  *     const { result } = await replica.propose(encodeCommand(command, { timeMs: clock.wallMs() }));
  *     const { tableVersion } = expectApplied(result);
  *
- * A command whose `requiredFeatureLevel` is above the cluster's is not to be proposed. A command whose outcome is unknown is
- * proposed again as it was.
+ * `encodeCommand` is told the cluster's feature level, and refuses what not every node can read. A command whose outcome is
+ * unknown is proposed again as it was.
  *
  * In the background, on the leader of partition 0: what `nextMove` answers is proposed as `set-placement`; what
  * `leaderTransfers` answers is sent to the leaders of the partitions.
@@ -25,7 +25,7 @@ export type * from './types.js';
 export { metadataPartitionId } from './limits.js';
 export { supportedFeatureLevel } from './feature-level.js';
 
-export { encodeCommand, requiredFeatureLevel } from './commands/codec.js';
+export { encodeCommand } from './commands/codec.js';
 export type * from './commands/commands.js';
 export { expectApplied, MetadataMachine, tableTopic } from './metadata-machine.js';
 
@@ -33,6 +33,7 @@ export { clusterSettings, settingRules } from './settings.js';
 export { initialSlotPattern } from './slots.js';
 
 export { initialPlacement } from './placement/initial-placement.js';
+export { nextFeatureLevel } from './placement/next-feature-level.js';
 export { leaderTransfers } from './placement/leader-transfers.js';
 export type { Liveness } from './placement/liveness.js';
 export { nextMove } from './placement/next-move.js';

@@ -15,6 +15,8 @@ export interface ClusterSettings {
   readonly balanceTolerance: number;
   /** A node gets leaderships back when it was heard of for so long without a gap. */
   readonly leaderReturnDelayMs: number;
+  /** The cluster's feature level rises by itself up to here; below it, older builds can still take over again. */
+  readonly featureLevelMax: number;
 }
 
 interface SettingRule {
@@ -35,6 +37,7 @@ export const settingRules: readonly SettingRule[] = [
   rule('moves-max', 'movesMax', 2, 0, 1_000),
   rule('balance-tolerance', 'balanceTolerance', 1, 1, 1_000),
   rule('leader-return-delay-ms', 'leaderReturnDelayMs', 10_000, 0, 3_600_000),
+  rule('feature-level-max', 'featureLevelMax', 0xffff, 1, 0xffff),
 ];
 
 function rule(name: string, field: keyof ClusterSettings, standard: number, min: number, max: number): SettingRule {

@@ -19,6 +19,8 @@ export interface RetentionOptions {
   /** Between two rounds over all streams of the partition. */
   readonly checkIntervalMs: number;
   readonly limits: Pick<StreamsLimits, 'producerIdleMs'>;
+  /** The cluster's: what may be written to the log. */
+  readonly featureLevel?: () => number;
   /** Between two steps of physical deletion. */
   readonly stepPauseMs?: number;
   /** Batches of one step. */
@@ -169,7 +171,10 @@ export class RetentionTask {
   }
 
   async #propose(command: StreamsCommand): Promise<StreamsResult> {
-    const timeMs = Math.floor(this.#environment.clock.wallMs());
-    return (await this.#replica.propose(encodeCommand(command, { timeMs }))).result;
+    const stamp = {
+      timeMs: Math.floor(this.#environment.clock.wallMs()),
+      featureLevel: this.#options.featureLevel?.(),
+    };
+    return (await this.#replica.propose(encodeCommand(command, stamp))).result;
   }
 }

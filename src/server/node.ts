@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { LogboomError } from '../base/errors.js';
+import { firstFeatureLevel } from '../base/feature-level.js';
 import { asNodeId } from '../base/ids.js';
 import { isDiskError } from '../base/ports/disk.js';
 import { sleep } from '../base/ports/clock.js';
@@ -313,6 +314,7 @@ class Node implements RunningNode {
     const retention = new RetentionTask(this.#environment, replica, {
       checkIntervalMs: this.#configuration.retention.checkIntervalMs,
       limits: streamsLimitsOf(this.#configuration),
+      featureLevel: () => this.#member?.featureLevel ?? firstFeatureLevel,
     });
     retention.run();
     return () => retention.stop();

@@ -1,6 +1,7 @@
 /** Commands as entries of the log: the envelope of base/command-entry.ts and a msgpack header. No command has a payload. */
 import { InvariantViolation } from '../../base/assert.js';
 import { encodeEntry, splitEntry } from '../../base/command-entry.js';
+import { firstFeatureLevel, requireFeatureLevel } from '../../base/feature-level.js';
 import { refused } from './apply-context.js';
 import type { ApplyContext, CommandDefinition, Verdict } from './apply-context.js';
 import type { MetadataCommand } from './commands.js';
@@ -48,18 +49,18 @@ export interface StampedCommand {
 /**
  * What is proposed.
  *
- * @param stamp `timeMs`: the leader's wall time; fractions are dropped
+ * @param stamp `timeMs`: the leader's wall time; fractions are dropped. `featureLevel`: the cluster's, the first by default
+ * @throws LogboomError FEATURE_LEVEL_UNSUPPORTED for a command that not every node can read yet
  */
-export function encodeCommand(command: MetadataCommand, stamp: { readonly timeMs: number }): Uint8Array {
+export function encodeCommand(
+  command: MetadataCommand,
+  stamp: { readonly timeMs: number; readonly featureLevel?: number | undefined },
+): Uint8Array {
   const definition = definitionOf(command);
+  requireFeatureLevel(command.type, definition.sinceFeatureLevel, stamp.featureLevel ?? firstFeatureLevel);
   const timeMs = Math.max(0, Math.floor(stamp.timeMs));
   const header = encodeHeader([definition.version, timeMs, ...definition.encode(command)]);
   return encodeEntry({ type: definition.type, header, payload: nothing });
-}
-
-/** The feature level that the cluster must have reached before a command may be proposed. */
-export function requiredFeatureLevel(command: MetadataCommand): number {
-  return definitionOf(command).sinceFeatureLevel;
 }
 
 /** @throws InvariantViolation: what a quorum has accepted cannot be skipped, so a replica that cannot read it must stop */

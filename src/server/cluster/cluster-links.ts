@@ -7,6 +7,7 @@ import { decodeFormationState, formationHandler, formationMethod, nodeAddress } 
 import { memberOf, nodesOf } from './formation-record.js';
 import { PeerAddresses } from './peer-addresses.js';
 import { ReplicaDirectory } from './replica-directory.js';
+import { firstFeatureLevel } from '../../base/feature-level.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription, NodeView } from '../../metadata/index.js';
@@ -178,7 +179,9 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     return { nodeId, incarnation, clusterId: this.#record?.clusterId, featureLevel: supportedFeatureLevel };
   }
 
-  admit({ nodeId, incarnation, clusterId }: MemberHello): LogboomError | undefined {
+  admit({ nodeId, incarnation, clusterId, featureLevel }: MemberHello): LogboomError | undefined {
+    const level = this.#state?.featureLevel ?? firstFeatureLevel;
+    if (featureLevel < level) return tooOld(nodeId, featureLevel, level);
     const node = this.#state?.nodes.get(nodeId);
     const isRetired = node?.retiredIncarnations.includes(incarnation) === true;
     if (isRetired || (node?.incarnation === incarnation && !this.#isPresent(node))) return removed(nodeId);
@@ -217,6 +220,14 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
         this.#manager?.peerUnreachable(partitionId, replicaId);
     }
   }
+}
+
+function tooOld(nodeId: NodeId, supported: number, level: number): LogboomError {
+  return new LogboomError(
+    'FEATURE_LEVEL_UNSUPPORTED',
+    `node ${nodeId} supports feature level ${supported}, and the cluster runs at ${level}: start a newer build`,
+    { facts: { node: nodeId, supported, feature_level: level } },
+  );
 }
 
 function removed(nodeId: NodeId): LogboomError {

@@ -32,6 +32,7 @@ import { ReplicaKeeper } from './replica-keeper.js';
 import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
 import { handOverHere, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
 import type { Channels } from '../../client/channels.js';
+import { firstFeatureLevel } from '../../base/feature-level.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
@@ -144,6 +145,7 @@ export class ClusterMember {
       clock,
       nodeId,
       replica: () => this.#metadataReplica,
+      featureLevel: () => this.featureLevel,
       leader: () => this.#metadataLeader,
       call: (to, request) => links.call(to, reportMethod, request),
     });
@@ -407,7 +409,13 @@ export class ClusterMember {
       approve: (nodeId) => this.#desk.approve(nodeId),
       replace: (nodeId) => this.#desk.replace(nodeId),
     };
-    return { leaders: this.#leaders, remote: this.#remote, nodes, membership };
+    const featureLevel = (): number => this.featureLevel;
+    return { leaders: this.#leaders, remote: this.#remote, nodes, membership, featureLevel };
+  }
+
+  /** Of the cluster, as far as known: it only rises, so what it allows stays allowed. */
+  get featureLevel(): number {
+    return this.#state?.featureLevel ?? firstFeatureLevel;
   }
 
   /** Lets others lead what this node leads. */

@@ -24,6 +24,8 @@ export interface MetadataProposalsParts {
   readonly nodeId: NodeId;
   /** Undefined when this node has none, or it has stopped. */
   readonly replica: () => MetadataReplica | undefined;
+  /** The cluster's, as far as known. */
+  readonly featureLevel: () => number;
   /** The node that leads the metadata group, as far as known. */
   readonly leader: () => NodeId | undefined;
   readonly call: (nodeId: NodeId, request: Uint8Array) => Promise<unknown>;
@@ -43,12 +45,13 @@ export class MetadataProposals {
   /**
    * On the node that leads the metadata group.
    *
-   * @throws LogboomError NOT_LEADER; the reason of a refusal
+   * @throws LogboomError NOT_LEADER, FEATURE_LEVEL_UNSUPPORTED; the reason of a refusal
    */
   async propose(command: MetadataCommand): Promise<AppliedResult> {
-    const replica = this.#parts.replica();
+    const { replica: own, clock, featureLevel } = this.#parts;
+    const replica = own();
     if (replica?.isLeader !== true) throw notLeader();
-    const entry = encodeCommand(command, { timeMs: this.#parts.clock.wallMs() });
+    const entry = encodeCommand(command, { timeMs: clock.wallMs(), featureLevel: featureLevel() });
     return expectApplied((await replica.propose(entry)).result);
   }
 

@@ -2,7 +2,7 @@
 import { isLogboomError } from '../../base/errors.js';
 import { sleep } from '../../base/ports/clock.js';
 import { nextIdentity } from '../../base/ports/random.js';
-import { leaderTransfers, nextMove } from '../../metadata/index.js';
+import { leaderTransfers, nextFeatureLevel, nextMove } from '../../metadata/index.js';
 import { NodeLiveness } from './node-liveness.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
@@ -63,8 +63,17 @@ export class PlacementController {
     const present = [...state.nodes.values()].filter((node) => node.state !== 'removed').map(({ id }) => id);
     const nowMs = environment.clock.monotonicMs();
     const liveness = this.#liveness.observe(present, new Set([nodeId, ...connected()]), nowMs);
+    await this.#raiseFeatureLevel(state);
     await this.#move(state, liveness);
     await this.#transfer(state, liveness, nowMs);
+  }
+
+  async #raiseFeatureLevel(state: ClusterState): Promise<void> {
+    const level = nextFeatureLevel(state);
+    if (level === undefined) return;
+    const { environment, proposals } = this.#parts;
+    environment.logger.info('the feature level of the cluster rises', { from: state.featureLevel, to: level });
+    await proposals.propose({ type: 'raise-feature-level', level });
   }
 
   async #move(state: ClusterState, liveness: Liveness): Promise<void> {

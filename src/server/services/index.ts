@@ -66,6 +66,7 @@ export interface ClusterAround {
   readonly remote: RemoteCalls;
   readonly nodes: ClusterNodes;
   readonly membership: MembershipDesk;
+  readonly featureLevel: () => number;
 }
 
 export class NodeServices {
@@ -108,7 +109,12 @@ export class NodeServices {
     const router = this.#router;
     const streamsLimits = streamsLimitsOf(configuration);
     const shared = { environment, router, admission: this.admission, limits: streamsLimits };
-    const streams = new StreamMethods({ ...shared, streamsMax: limits.streams, confirm: this.#confirm() });
+    const streams = new StreamMethods({
+      ...shared,
+      featureLevel: this.#parts.cluster.featureLevel,
+      streamsMax: limits.streams,
+      confirm: this.#confirm(),
+    });
     const appender = new Appender(shared);
     const pages = new Pages(environment);
     const budget = new ReadBudget({ inFlightBytesMax: read.inFlightBytes, waitingItemsMax: read.waitingItems });

@@ -41,6 +41,7 @@ export class MembershipMethods {
     return {
       clusterId: state.clusterId,
       tableVersion: state.tableVersion,
+      featureLevel: state.featureLevel,
       members: [...state.nodes.values()].map((node) => memberMessage(state, node)),
       pending: this.#desk.pending().map(({ node, kind }) => ({
         id: node.id,
@@ -150,11 +151,21 @@ export class MembershipMethods {
 }
 
 function memberMessage({ partitions }: ClusterState, node: NodeView): object {
-  const { id, name, zone, state, stateSinceMs, linkAddress, incarnation } = node;
+  const { id, name, zone, state, stateSinceMs, linkAddress, incarnation, featureLevel } = node;
   const held = [...partitions.values()].filter(({ id: partition, replicas }) => {
     return partition !== metadataPartition && replicas.some(({ nodeId }) => nodeId === id);
   });
-  return { id, name, zone, state, stateSinceUnixMs: stateSinceMs, linkAddress, incarnation, replicas: held.length };
+  return {
+    id,
+    name,
+    zone,
+    state,
+    stateSinceUnixMs: stateSinceMs,
+    linkAddress,
+    incarnation,
+    replicas: held.length,
+    featureLevel,
+  };
 }
 
 function settingMessage({ settings }: ClusterState, name: string): object {

@@ -48,6 +48,8 @@ export interface StreamServiceParts {
   readonly router: Router;
   readonly admission: AppendAdmission;
   readonly limits: StreamsLimits;
+  /** The cluster's: what may be written to the log. */
+  readonly featureLevel: () => number;
   /** Streams of the whole node. */
   readonly streamsMax: number;
   /** Resolves when a replica here shows everything that was acknowledged before the call. */
@@ -130,8 +132,9 @@ export class StreamMethods {
   }
 
   async #propose(replica: StreamsReplica, command: StreamsCommand): Promise<StreamsResult> {
-    const timeMs = Math.floor(this.#parts.environment.clock.wallMs());
-    return (await replica.propose(encodeCommand(command, { timeMs }))).result;
+    const { environment, featureLevel } = this.#parts;
+    const stamp = { timeMs: Math.floor(environment.clock.wallMs()), featureLevel: featureLevel() };
+    return (await replica.propose(encodeCommand(command, stamp))).result;
   }
 
   #requireRoomForStream(): void {

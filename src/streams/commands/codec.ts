@@ -1,6 +1,7 @@
 /** A command as an entry of the log: the envelope of base/command-entry.ts, a msgpack header, and the payload of an append. */
 import { InvariantViolation } from '../../base/assert.js';
 import { encodeEntry, splitEntry } from '../../base/command-entry.js';
+import { firstFeatureLevel, requireFeatureLevel } from '../../base/feature-level.js';
 import type { HeaderReader } from '../../base/header-reader.js';
 import { appendType, appendVersion, decodeAppend, encodeAppend } from './append.js';
 import type { StreamsCommand } from './commands.js';
@@ -23,14 +24,29 @@ export interface StampedCommand {
 /**
  * What is proposed. One copy of the payload.
  *
- * @param stamp `timeMs`: the leader's wall time; fractions are dropped
+ * @param stamp `timeMs`: the leader's wall time; fractions are dropped. `featureLevel`: the cluster's, the first by default
+ * @throws LogboomError FEATURE_LEVEL_UNSUPPORTED for a command that not every node can read yet
  */
-export function encodeCommand(command: StreamsCommand, stamp: { readonly timeMs: number }): Uint8Array {
+export function encodeCommand(
+  command: StreamsCommand,
+  stamp: { readonly timeMs: number; readonly featureLevel?: number | undefined },
+): Uint8Array {
+  requireFeatureLevel(command.type, sinceFeatureLevels[command.type], stamp.featureLevel ?? firstFeatureLevel);
   const { type, version, fields } = headerOf(command);
   const header = encodeHeader([version, Math.max(0, Math.floor(stamp.timeMs)), ...fields]);
   const payload = command.type === 'append' ? command.payload : nothing;
   return encodeEntry({ type, header, payload });
 }
+
+/** Since when builds know a command. A new one gets the next level, and `supportedFeatureLevel` is raised to it. */
+const sinceFeatureLevels: Readonly<Record<StreamsCommand['type'], number>> = {
+  'create-stream': 1,
+  'update-stream': 1,
+  'delete-stream': 1,
+  append: 1,
+  'set-first-seq': 1,
+  'drop-producers': 1,
+};
 
 function headerOf(command: StreamsCommand): { type: number; version: number; fields: readonly HeaderField[] } {
   switch (command.type) {
