@@ -409,7 +409,12 @@ export const errorRegistry = {
     status: GrpcStatus.dataLoss,
     retryable: false,
     explanation:
-      'The state of a replica is not that of the majority of its group; it stops serving and has to be replaced.',
+      'The state of a replica is not that of the majority of its group; it stops serving and is made anew under another id.',
+  },
+  STATE_DISPUTED: {
+    status: GrpcStatus.dataLoss,
+    retryable: false,
+    explanation: 'The replicas of a partition have different states, and none of them a majority; the partition stops.',
   },
   CLUSTER_MISMATCH: {
     status: GrpcStatus.failedPrecondition,

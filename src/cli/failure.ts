@@ -73,7 +73,9 @@ const hints: Readonly<Record<string, string>> = {
     'Run it again: what was uploaded is used. See snapshots.bytesPerSecond and snapshots.collectGraceMs.',
   SNAPSHOT_NOT_FOUND: 'See `logboom snapshot list`, or take one with `logboom snapshot create`.',
   SNAPSHOT_CORRUPT: 'Take another one with `logboom snapshot create`; see docs/recovery.md.',
-  STATE_DIVERGED: 'Keep its data directory, and see docs/recovery.md.',
+  STATE_DIVERGED:
+    'In a cluster it is made anew by itself: see `logboom cluster status`, and docs/recovery.md for the cause.',
+  STATE_DISPUTED: 'Keep all data directories, and see docs/recovery.md.',
   TOKEN_MISSING: 'Give a token with --token-file FILE or LOGBOOM_TOKEN; `logboom token create` makes one.',
   TOKEN_INVALID: 'Is it the right token, and does the tokens file of every node have it? See docs/security.md.',
   TOKEN_EXPIRED: 'Ask for a new token; `logboom token create` makes one.',

@@ -314,7 +314,7 @@ export class Archiver {
       if (signal.aborted || isLogboomError(error, 'NOT_LEADER') || isLogboomError(error, 'LEADERSHIP_LOST'))
         throw error;
       this.#failed(error);
-      if (isLogboomError(error, 'STATE_DIVERGED')) replica.fail(error);
+      if (isLogboomError(error, 'STATE_DIVERGED') || isLogboomError(error, 'STATE_DISPUTED')) replica.fail(error);
       throw error;
     }
   }
@@ -549,14 +549,14 @@ function diverged(partition: PartitionId, lsn: Lsn, own: StateHash, agreed: Stat
   return new LogboomError(
     'STATE_DIVERGED',
     `the state of this replica of partition ${partition} is not that of the majority: at LSN ${lsn} it has ${has}, a majority has ` +
-      `${majority}. It does not serve any more; replace the node by one with an empty data directory`,
+      `${majority}. It does not serve any more, and is made anew under another replica id`,
     { facts: { partition, lsn, state_hash: has, agreed: majority } },
   );
 }
 
 function noMajority(partition: PartitionId, lsn: Lsn): LogboomError {
   return new LogboomError(
-    'STATE_DIVERGED',
+    'STATE_DISPUTED',
     `the replicas of partition ${partition} have different states at LSN ${lsn}, and none of them a majority: nobody knows which is ` +
       'right, and the partition stops. Restore it from a snapshot',
     { facts: { partition, lsn } },

@@ -1,6 +1,6 @@
 /** All replicas of a node, on its write-ahead log and its budget of unflushed state. */
 import { assert } from '../base/assert.js';
-import { LogboomError } from '../base/errors.js';
+import { isLogboomError, LogboomError } from '../base/errors.js';
 import { type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Timer } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
@@ -104,6 +104,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #directory: string;
   readonly #turnQueue = new TurnQueue();
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
+  readonly #diverged = new Set<PartitionId>();
   readonly #removed: RemovedReplicas;
   /** Settles when the replica that is being added or removed, if any, is there or gone. */
   #adding: Promise<unknown> = Promise.resolve();
@@ -172,6 +173,11 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
 
   get replicas(): readonly Replica<Result, Machine>[] {
     return [...this.#replicas.values()];
+  }
+
+  /** Those that have stopped because the majority of their group has another state. */
+  get divergedReplicas(): readonly Replica<Result, Machine>[] {
+    return this.replicas.filter(({ partitionId }) => this.#diverged.has(partitionId));
   }
 
   /** Undefined when this node has no replica of the partition. */
@@ -301,6 +307,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       this.#flushScheduler.remove(partitionId);
       await replica?.discard();
       this.#replicas.delete(partitionId);
+      this.#diverged.delete(partitionId);
       await this.#deleteReplica(partitionId);
       this.#environment.logger.info('the replica was removed', { partition: partitionId, replica: replicaId });
     });
@@ -347,8 +354,11 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       appendsRefused: () => this.appendsRefused(),
       storageFault: () => this.#diskWatch.fault,
       isShortOfSpace: () => this.isShortOfSpace,
-      // What it had not flushed stays so: it must not count for the others.
-      onFault: (partitionId) => this.#flushScheduler.remove(partitionId),
+      onFault: (partitionId, error) => {
+        // What it had not flushed stays so: it must not count for the others.
+        this.#flushScheduler.remove(partitionId);
+        if (isLogboomError(error, 'STATE_DIVERGED')) this.#diverged.add(partitionId);
+      },
     };
     const logger = environment.logger.child({ partition: id });
     const replica = await Replica.open<Result, Machine>({

@@ -4,7 +4,8 @@
  */
 import { expect, test } from 'vitest';
 import { ClusterHosts, pause } from './support/cluster-hosts.js';
-import { makeNextBuild } from './support/next-build.js';
+import { editedBuild } from './support/edited-build.js';
+import type { Edit } from './support/edited-build.js';
 import type { LogboomClient } from '../../src/client/index.js';
 import type { Settings } from './support/server-process.js';
 
@@ -14,6 +15,45 @@ const settings: Settings = {
   disk: { lowWaterMarkBytes: 0 },
   shutdown: { drainMs: '10s' },
 };
+/**
+ * The release after this one: it supports one more feature level, and has one more command, which it writes in the place of
+ * `update-stream` once the cluster's level allows it. Whoever asks sees which one was applied: the new one adds a millisecond
+ * to the retention. To a build that does not know it, it is an entry that it cannot read.
+ */
+const nextBuildEdits: readonly Edit[] = [
+  { file: 'metadata/feature-level.js', from: 'supportedFeatureLevel = 1;', to: 'supportedFeatureLevel = 2;' },
+  {
+    file: 'streams/commands/codec.js',
+    from: 'function decoderOf(type) {',
+    to: `function decoderOf(type) {
+    if (type === 99) {
+        const decode = (header) => {
+            const command = decodeUpdateStream(header);
+            return { ...command, retentionAgeMs: command.retentionAgeMs + 1 };
+        };
+        return { version: 1, hasPayload: false, decode };
+    }`,
+  },
+  {
+    file: 'streams/commands/codec.js',
+    from: 'function headerOf(command) {',
+    to: `function headerOf(command) {
+    if (command.type === 'update-stream-2') return { type: 99, version: 1, fields: encodeUpdateStream(command) };`,
+  },
+  {
+    file: 'streams/commands/codec.js',
+    from: "'update-stream': 1,",
+    to: "'update-stream': 1,\n    'update-stream-2': 2,",
+  },
+  {
+    file: 'server/services/stream-service.js',
+    from: 'async #propose(replica, command) {',
+    to: `async #propose(replica, command) {
+        if (command.type === 'update-stream' && this.#parts.featureLevel() >= 2)
+            command = { ...command, type: 'update-stream-2' };`,
+  },
+];
+
 const streams = ['a', 'b', 'c', 'd', 'e', 'f'];
 const retentionAgeMs = 86_400_000;
 
@@ -33,7 +73,7 @@ test(
   'a build with one more command takes over node by node, and uses it when all can',
   { timeout: 300_000 },
   async () => {
-    const nextBuild = makeNextBuild();
+    const nextBuild = editedBuild(nextBuildEdits);
     const cluster = await ClusterHosts.make(settings);
     await cluster.start();
     const client = cluster.client();

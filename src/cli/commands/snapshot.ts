@@ -95,6 +95,7 @@ const ofOnePartition = new Set([
   'SNAPSHOT_EXPIRED',
   'SNAPSHOT_CORRUPT',
   'STATE_DIVERGED',
+  'STATE_DISPUTED',
   'STATE_STORE_FAILED',
   'DATA_CORRUPT',
 ]);

@@ -25,6 +25,7 @@ import { MetadataProposals, notLeader, reportMethod } from './metadata-proposals
 import { adoptNodeAlone } from './node-alone.js';
 import { ownReplica } from './own-replicas.js';
 import { PlacementController } from './placement-controller.js';
+import { Rebuilder } from './rebuilder.js';
 import { Reconciler } from './reconciler.js';
 import { registerSelf, registrationHandler, registrationMethod } from './registration.js';
 import { metadataPlacement } from './replica-directory.js';
@@ -83,6 +84,7 @@ export class ClusterMember {
   readonly #exchange: TableExchange;
   readonly #proposals: MetadataProposals;
   readonly #reconciler: Reconciler;
+  readonly #rebuilder: Rebuilder;
   readonly #desk: JoinDesk;
   readonly #growth: Growth;
   readonly #controller: PlacementController;
@@ -174,6 +176,11 @@ export class ClusterMember {
       replicas: () => this.#replicas,
       hasRepository: configuration.snapshots.repository !== '',
       isAlone: () => this.#state?.nodes.size === 1,
+    });
+    this.#rebuilder = new Rebuilder({
+      environment,
+      diverged: () => this.#manager?.divergedReplicas ?? [],
+      report: (reports) => this.#proposals.report(reports),
     });
     this.#controller = new PlacementController({
       environment,
@@ -314,6 +321,7 @@ export class ClusterMember {
     for (const replica of manager.replicas) if (this.isSettled(replica.partitionId)) this.#catchUp.watch(replica);
     this.#gossip.run();
     this.#reconciler.run();
+    this.#rebuilder.run();
     this.#controller.run();
     // Nobody else could lead, and what is asked right after the start need not wait.
     if (this.nodesKnown === 1) await this.#led.awaitAll(leadAloneMs);
@@ -429,7 +437,7 @@ export class ClusterMember {
     this.#stopping.abort();
     this.#unwatch?.();
     this.#led.stop();
-    const tasks = [this.#controller, this.#reconciler, this.#exchange, this.#gossip, this.#catchUp];
+    const tasks = [this.#controller, this.#reconciler, this.#rebuilder, this.#exchange, this.#gossip, this.#catchUp];
     await Promise.all(tasks.map((task) => task.stop()));
     await Promise.all(this.#loops);
     await this.#keeper?.stop();
