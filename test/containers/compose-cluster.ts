@@ -47,6 +47,20 @@ export class ComposeCluster {
     await run([...this.#compose, ...args], { ...this.#options, timeoutMs: 180_000 });
   }
 
+  /** A node with an empty volume in the place of the one it had; it is not healthy before it is let in. */
+  async replaceVolume(node: NodeName): Promise<void> {
+    const volume = await text([
+      ...['docker', 'inspect', '--format'],
+      '{{range .Mounts}}{{if eq .Destination "/var/lib/logboom"}}{{.Name}}{{end}}{{end}}',
+      this.id(node),
+    ]);
+    await this.command('kill', node);
+    await this.command('rm', '--force', node);
+    await run(['docker', 'volume', 'rm', volume]);
+    await this.command('up', '--detach', '--no-deps', node);
+    this.#ids.set(node, await this.#composed('ps', '-q', node));
+  }
+
   id(node: NodeName): string {
     const id = this.#ids.get(node);
     if (id === undefined) throw new Error(`${node} was never started`);

@@ -121,7 +121,30 @@ async function tryOut(cluster: ComposeCluster, directory: string): Promise<void>
       assert.ok(lines.length >= 8, `${lines.length} snapshots`);
       return `${lines.length} snapshots`;
     });
-    // A node is replaced, with an empty volume: here, as soon as members can be replaced.
+    await step('a node whose volume is lost is replaced by one with an empty volume', async () => {
+      const replicas = async (): Promise<number[]> => {
+        const listed = await cluster.client(['partition', 'list', '--output', 'json']);
+        const partitions = listed.toString().trim().split('\n');
+        return partitions.flatMap((line) => {
+          const { replicas } = JSON.parse(line) as { replicas: { node_id: number; replica_id: number }[] };
+          return replicas.filter(({ node_id: node }) => node === 2).map(({ replica_id: id }) => id);
+        });
+      };
+      const lost = await replicas();
+      assert.ok(lost.length >= 8, `${lost.length} replicas`);
+      await cluster.replaceVolume('n2');
+      await until(
+        'the node to wait for an operator',
+        () => cluster.client(['cluster', 'status']),
+        (status) => status.includes('came with an empty data directory and waits'),
+      );
+      await cluster.client(['cluster', 'replace', '2']);
+      await cluster.health('n2', 'healthy');
+      const made = await until('its replicas', replicas, (ids) => ids.length === lost.length);
+      assert.equal(made.filter((id) => lost.includes(id)).length, 0, `made were ${made.join()}, lost ${lost.join()}`);
+      await expectAll('n2');
+      return `${made.length} replicas under new ids`;
+    });
     await step('a stop of all drains: nothing is left to replay', async () => {
       await cluster.command('stop');
       for (const node of nodeNames) {
