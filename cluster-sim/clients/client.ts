@@ -143,7 +143,7 @@ export abstract class Client {
 
   #learn(partition: number, error: unknown): void {
     const leader = isLogboomError(error, 'NOT_LEADER') ? Number(error.facts['leader'] ?? 0) : 0;
-    const node = leader === 0 ? undefined : this.cluster.nodeOfReplica(leader);
+    const node = leader === 0 ? undefined : this.cluster.nodeOfReplica(partition, leader);
     if (node === undefined) this.#leaders.delete(partition);
     else this.#leaders.set(partition, node.id);
   }

@@ -201,10 +201,12 @@ export class Ending {
 
   #isQuorumEverywhere(nodes: readonly SimulatedNode[]): boolean {
     const { cluster } = this.#parts;
-    const replicas = new Set(nodes.map((node) => node.replicaId));
-    return [...cluster.checker.truths.keys()].every((partitionId) =>
-      cluster.configurations(partitionId).every((confState) => isQuorum(confState, (replica) => replicas.has(replica))),
-    );
+    return [...cluster.checker.truths.keys()].every((partitionId) => {
+      const replicas = new Set(nodes.map((node) => node.replicaIdIn(partitionId)));
+      return cluster
+        .configurations(partitionId)
+        .every((confState) => isQuorum(confState, (replica) => replicas.has(replica)));
+    });
   }
 
   #heal(healed: readonly SimulatedNode[]): void {
@@ -261,7 +263,7 @@ export class Ending {
   #hasConverged(): boolean {
     const { cluster } = this.#parts;
     return this.#members().every(({ node, partitionId }) => {
-      const record = cluster.checker.record(partitionId, node.replicaId);
+      const record = cluster.checker.record(partitionId, node.replicaIdIn(partitionId));
       const committed = cluster.checker.truth(partitionId)?.committedLsn ?? 0;
       return record !== undefined && record.running && record.applied === committed;
     });
@@ -292,7 +294,10 @@ export class Ending {
     const { cluster } = this.#parts;
     return [...cluster.checker.truths].flatMap(([partitionId, truth]) =>
       cluster.nodes
-        .filter((node) => node.keptDown === undefined && membersOf(truth.newestConfiguration).includes(node.replicaId))
+        .filter(
+          (node) =>
+            node.keptDown === undefined && membersOf(truth.newestConfiguration).includes(node.replicaIdIn(partitionId)),
+        )
         .map((node) => ({ node, partitionId })),
     );
   }

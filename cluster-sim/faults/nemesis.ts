@@ -305,7 +305,7 @@ export class Nemesis {
     const target = this.#cluster.node(to);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     if (replica === undefined || target === undefined || leader === target) return;
-    const successor = asReplicaId(target.replicaId);
+    const successor = asReplicaId(target.replicaIdIn(partition));
     if (Math.floor(atMs) % 2 === 0) {
       this.#ask(() => replica.transferLeader(successor));
     } else {
@@ -317,7 +317,7 @@ export class Nemesis {
       );
     }
     this.#cluster.count('leadership transfers');
-    this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${target.replicaId}`);
+    this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${successor}`);
   }
 
   #changeVoters({ partition, pick }: { readonly partition: number; readonly pick: number }): void {

@@ -128,15 +128,15 @@ export class Cluster implements Surroundings {
     return this.nodes[id - 1];
   }
 
-  nodeOfReplica(replicaId: number): SimulatedNode | undefined {
-    return this.nodes.find((node) => node.replicaId === replicaId);
+  nodeOfReplica(partitionId: number, replicaId: number): SimulatedNode | undefined {
+    return this.nodes.find((node) => node.replicaIdIn(partitionId) === replicaId);
   }
 
   /** The node that leads a partition as of the highest term; undefined when none does. */
   leaderOf(partitionId: number): SimulatedNode | undefined {
     let leader: { readonly node: SimulatedNode; readonly term: number } | undefined;
     for (const node of this.nodes) {
-      const record = this.checker.record(partitionId, node.replicaId);
+      const record = this.checker.record(partitionId, node.replicaIdIn(partitionId));
       if (record === undefined || !record.isLeader || !node.isUp) continue;
       if (leader === undefined || record.term > leader.term) leader = { node, term: record.term };
     }
@@ -250,7 +250,7 @@ export class Cluster implements Surroundings {
   #checkSight(record: ReplicaRecord, trimPoint: number): void {
     const { voters, votersOutgoing } = record.confState;
     for (const voter of [...voters, ...votersOutgoing]) {
-      const node = this.nodeOfReplica(voter);
+      const node = this.nodeOfReplica(record.partitionId, voter);
       const isNew = this.world.nowMs - (this.#voterSinceMs.get(voter) ?? 0) < proofMsMax;
       this.verdict.require(
         node === undefined || isNew || node.repository?.hasSeenIt === true,

@@ -15,15 +15,10 @@ import type { Network } from '../network/network.js';
 import type { StaleMessages } from '../network/stale-messages.js';
 import type { Plan } from '../plan.js';
 import type { SharedObjects } from './shared-objects.js';
+import type { SimulatedNode } from './simulated-node.js';
 
 /** The server's partitions, as one process runs them. */
 export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
-
-/** The far end of a link. */
-export interface Receiver {
-  readonly id: number;
-  receive(partitionId: number, bytes: Uint8Array): void;
-}
 
 export interface Surroundings {
   readonly world: World;
@@ -44,7 +39,7 @@ export interface Surroundings {
   readonly objectsDownUntilMs: number;
   /** One stream a subsystem: asking for it again goes on with it. */
   random(subsystem: string): RandomStream;
-  nodeOfReplica(replicaId: number): Receiver | undefined;
+  nodeOfReplica(partitionId: number, replicaId: number): SimulatedNode | undefined;
   createMachine(partitionId: number): ObservedMachine;
   /** The node refuses its data: someone is to replace it. */
   replaceLater(nodeId: number): void;
