@@ -9,9 +9,10 @@ import type { SimulatedStoreFaults } from './simulated-ordered-store.js';
 /**
  * `bootstrap`: logs that are trimmed all the time, nodes that are away for long, replaced or added; `churn`: spare nodes,
  * configurations that change, nodes that are replaced; `single`: one node alone, which may trim; `lease`: reads by lease,
- * clocks that drift as far as is allowed, leaders that are cut off.
+ * clocks that drift as far as is allowed, leaders that are cut off; `cluster`: the server's own links, metadata and placement,
+ * nodes that join, are emptied, removed and replaced.
  */
-export const profiles = ['swarm', 'calm', 'bootstrap', 'churn', 'single', 'lease'] as const;
+export const profiles = ['swarm', 'calm', 'bootstrap', 'churn', 'single', 'lease', 'cluster'] as const;
 export type Profile = (typeof profiles)[number];
 
 /** Odds a million operations. */
@@ -136,6 +137,13 @@ export type Action = { readonly atMs: number } & (
 );
 export type ActionKind = Action['kind'];
 
+/** The server's own cluster code, formed of the nodes that vote from the start. */
+export interface MembershipPlan {
+  readonly replicationFactor: number;
+  /** By node. */
+  readonly zones: readonly string[];
+}
+
 export interface Plan {
   readonly seed: number;
   readonly profile: Profile;
@@ -144,6 +152,8 @@ export interface Plan {
   readonly nodes: number;
   /** Nodes whose replicas vote from the start; the others wait to be added. */
   readonly initialVoters: readonly number[];
+  /** Undefined: the simulator wires replicas together itself, without links and metadata. */
+  readonly membership?: MembershipPlan;
   readonly partitions: number;
   readonly tickMs: number;
   readonly electionTicks: number;

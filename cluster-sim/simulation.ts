@@ -24,6 +24,9 @@ import type { SimulationMutant } from './mutants.js';
 // Node cuts small buffers from pools of 8 KiB, and makes a new one every few appends.
 Buffer.poolSize = 256 * 1024;
 
+/** Why a node that is to join a cluster later does not run. */
+const noMemberYet = 'no member yet';
+
 /** Exit statuses of the command line. */
 export const exitStatus = { passed: 0, crashed: 127, noLiveness: 128, violated: 129 } as const;
 
@@ -135,7 +138,11 @@ class Simulation {
       const error = unhandled();
       return error === undefined ? undefined : { type: 'crashed', error: textOf(error), atMs: this.#world.nowMs };
     };
-    for (const node of cluster.nodes) node.start();
+    const { membership, initialVoters } = this.#plan;
+    for (const node of cluster.nodes) {
+      if (membership !== undefined && !initialVoters.includes(node.id)) node.keptDown = noMemberYet;
+      else node.start();
+    }
     this.#sampler.run();
     const nemesis = new Nemesis(cluster);
     nemesis.run();

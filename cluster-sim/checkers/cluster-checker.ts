@@ -123,6 +123,11 @@ export class ClusterChecker {
       this.#events.onInstalled(record);
     }
     record.installing = undefined;
+    this.#verdict.require(
+      !record.discarded,
+      'deleted-replicas-never-return',
+      () => `${record.name}: starts, although its node has deleted it`,
+    );
     const problem = record.restarted(start.log, start.hardState);
     this.#verdict.require(problem === undefined, 'durable-is-durable', () => `${record.name}: ${problem}`);
     this.#verdict.require(
@@ -368,6 +373,20 @@ class Observation implements ReplicaObserver {
     this.#record.running = false;
     this.#record.isLeader = false;
     this.#parts.events.onFault(this.#record, error);
+  }
+
+  /** A group has let a replica go before its node deletes it: its vote may be needed until then. */
+  onDiscarded(): void {
+    const record = this.#record;
+    const { newestConfiguration } = this.#truth;
+    this.#verdict.require(
+      !votersOf(newestConfiguration).includes(record.replicaId),
+      'placement-keeps-majorities',
+      () => `${record.name} is deleted, and votes in its group: ${describeConfiguration(newestConfiguration)}`,
+    );
+    record.discarded = true;
+    record.running = false;
+    record.isLeader = false;
   }
 
   #checkHardState({ term, vote, commit }: { term: number; vote: number; commit: number }): void {

@@ -197,6 +197,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
     'transfer-leader',
   ],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
+  cluster: [],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };
 

@@ -3,6 +3,7 @@ import { RandomStream } from '../engine/random.js';
 import { fairWeather } from '../network/network.js';
 import type { ClientPlan, ClockWeather, DiskWeather, Plan, Profile, StreamPlan } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
+import { clusterPlan } from './cluster-plan.js';
 import { drawActions } from './draw-actions.js';
 import { calmSnapshots, drawSnapshots } from './draw-snapshots.js';
 
@@ -18,6 +19,8 @@ export const calmDisk: DiskWeather = {
 
 export function makePlan(seed: number, profile: Profile, durationMs: number): Plan {
   switch (profile) {
+    case 'cluster':
+      return clusterPlan(seed, durationMs);
     case 'calm':
       return calmPlan(seed, durationMs);
     case 'swarm':
@@ -75,7 +78,7 @@ function streamPlan(name: string, partition: number): StreamPlan {
  * Swarm testing (Groce and others, 2012): each seed leaves many kinds of faults out altogether, and is hard on the rest.
  * Runs in which everything goes wrong at once find less, for one fault hides the other.
  */
-function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm'>): Plan {
+function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm' | 'cluster'>): Plan {
   const random = new RandomStream(seed, 'plan');
   const hasSpares = profile === 'churn' || profile === 'bootstrap';
   const nodes = nodesOf(random, profile);
@@ -143,7 +146,7 @@ function drawBandwidth(seed: number): number {
   return random.chance(0.2) ? random.pick([10, 50, 250]) : 0;
 }
 
-function drawNetwork(random: RandomStream): Omit<Plan['network'], 'bytesPerMs'> {
+export function drawNetwork(random: RandomStream): Omit<Plan['network'], 'bytesPerMs'> {
   const some = <Value>(odds: number, value: () => Value, otherwise: Value): Value =>
     random.chance(odds) ? value() : otherwise;
   return {
@@ -157,7 +160,7 @@ function drawNetwork(random: RandomStream): Omit<Plan['network'], 'bytesPerMs'> 
   };
 }
 
-function drawDisk(random: RandomStream): DiskWeather {
+export function drawDisk(random: RandomStream): DiskWeather {
   return {
     operationMsMax: random.pick([0.1, 0.1, 1]),
     syncMsMax: random.pick([1, 1, 5, 20]),
@@ -167,14 +170,14 @@ function drawDisk(random: RandomStream): DiskWeather {
   };
 }
 
-function drawClock(random: RandomStream): ClockWeather {
+export function drawClock(random: RandomStream): ClockWeather {
   return {
     skewMs: random.chance(0.3) ? Math.floor(random.between(-60_000, 60_000)) : 0,
     drift: random.chance(0.3) ? random.between(-0.1, 0.1) : 0,
   };
 }
 
-function drawStreams(random: RandomStream, partitions: number): StreamPlan[] {
+export function drawStreams(random: RandomStream, partitions: number): StreamPlan[] {
   const streams: StreamPlan[] = [];
   for (let partition = 1; partition <= partitions; partition += 1) {
     streams.push(streamPlan(`main-${partition}`, partition));
@@ -187,7 +190,7 @@ function drawStreams(random: RandomStream, partitions: number): StreamPlan[] {
   return streams;
 }
 
-function drawClients(random: RandomStream): ClientPlan {
+export function drawClients(random: RandomStream): ClientPlan {
   return {
     appendsPerSecond: random.pick([3, 8, 20]),
     producers: random.integer(2, 6),

@@ -305,6 +305,7 @@ export class Nemesis {
     const target = this.#cluster.node(to);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     if (replica === undefined || target === undefined || leader === target) return;
+    if (target.replicaIdIn(partition) === 0) return;
     const successor = asReplicaId(target.replicaIdIn(partition));
     if (Math.floor(atMs) % 2 === 0) {
       this.#ask(() => replica.transferLeader(successor));

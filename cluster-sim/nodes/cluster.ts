@@ -8,11 +8,13 @@ import { ArchiveChecker } from '../checkers/archive-checker.js';
 import { ClusterChecker } from '../checkers/cluster-checker.js';
 import type { ReplicaRecord } from '../checkers/replica-record.js';
 import { describeConfiguration, membersOf } from '../checkers/quorums.js';
+import { TableChecker } from '../checkers/table-checker.js';
 import { Verdict } from '../checkers/verdict.js';
 import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js';
 import { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
 import { Network } from '../network/network.js';
+import { LinkFabric } from '../network/simulated-links.js';
 import { StaleMessages } from '../network/stale-messages.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Plan } from '../plan.js';
@@ -49,6 +51,8 @@ export class Cluster implements Surroundings {
   readonly verdict: Verdict;
   readonly checker: ClusterChecker;
   readonly objects: SharedObjects;
+  readonly fabric: LinkFabric;
+  readonly tables: TableChecker;
   readonly archives: ArchiveChecker;
   objectsDownUntilMs = 0;
   readonly applied = new AppliedCommands();
@@ -112,6 +116,8 @@ export class Cluster implements Surroundings {
       indexMemtableBytesMax: 192 * kibibyte,
       heldBytesMax: 128 * kibibyte,
     };
+    this.fabric = new LinkFabric(this.network, (machine) => this.node(machine)?.hasPower !== false);
+    this.tables = new TableChecker(this.verdict);
     this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimulatedNode(this, index + 1));
   }
 
@@ -150,7 +156,7 @@ export class Cluster implements Surroundings {
   /** Every configuration that some replica has in force: what a quorum of must be there for the cluster to go on. */
   configurations(partitionId: number): readonly ConfState[] {
     const found = [...this.checker.records]
-      .filter((record) => record.partitionId === partitionId)
+      .filter((record) => record.partitionId === partitionId && !record.discarded)
       .map(({ confState }) => confState);
     const newest = this.checker.truth(partitionId)?.newestConfiguration;
     return newest === undefined ? found : [newest, ...found];
@@ -194,6 +200,8 @@ export class Cluster implements Surroundings {
       onLeader: (record) => {
         this.count('elections');
         this.note(record.nodeId, `leads partition ${record.partitionId} in term ${record.term}`);
+        // Clients know nothing of the metadata.
+        if (record.partitionId === 0) return;
         const awaiting = this.#awaitingElection;
         this.#awaitingElection = [];
         for (const resolve of awaiting) resolve({ partition: record.partitionId, node: record.nodeId });

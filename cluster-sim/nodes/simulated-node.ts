@@ -14,6 +14,7 @@ import { mutatedDisk, mutateLogBeforeStart } from './mutant-adapters.js';
 import { NodeClock } from './node-clock.js';
 import { NodeRepository } from './node-repository.js';
 import { nodeLogger } from './node-logger.js';
+import { MemberProgram } from './member-program.js';
 import { dataDirectory, type ServerProgram } from './server-program.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
 import { WiredProgram } from './wired-program.js';
@@ -45,6 +46,8 @@ export class SimulatedNode {
   keptDown: string | undefined;
   /** Faults to come, each for the next operation of its kind. */
   readonly nextFaults = new Map<DiskOperation['kind'], DiskFault>();
+  /** False after a power loss, until it is started again: the machine answers nobody, not even that no process is there. */
+  hasPower = true;
   /** Simulated time until which the disk does nothing. */
   hangsUntilMs = 0;
   /** Where the newest synced write to the log began. */
@@ -77,7 +80,10 @@ export class SimulatedNode {
       faults: { ...plan.stores, keepsLog: cluster.mutant === 'store-keeps-own-log' },
     });
     this.repository = plan.snapshots && new NodeRepository(cluster, plan.snapshots, id);
-    this.#program = new WiredProgram(cluster, this);
+    this.#program =
+      plan.membership === undefined
+        ? new WiredProgram(cluster, this)
+        : new MemberProgram(cluster, this, plan.membership);
   }
 
   get isUp(): boolean {
@@ -97,6 +103,7 @@ export class SimulatedNode {
   start(): void {
     if (this.state !== 'down' || this.keptDown !== undefined) return;
     this.state = 'starting';
+    this.hasPower = true;
     this.#cluster.note(this.id, 'start');
     const life = this.#life;
     this.#open(life).then(
@@ -121,6 +128,7 @@ export class SimulatedNode {
     this.stores.crash();
     if (kind === 'power') this.disk.powerLoss();
     else this.disk.processCrash();
+    this.hasPower = kind !== 'power';
     this.#cluster.note(this.id, kind === 'power' ? 'power loss' : 'crash');
     if (this.#astray !== undefined) return this.refusedToServe();
     this.startAfter(downMs);

@@ -6,12 +6,14 @@ import type { StateStoreSizes } from '../../src/state-store/index.js';
 import type { StreamsResult } from '../../src/streams/index.js';
 import type { WalOptions } from '../../src/wal/index.js';
 import type { ClusterChecker } from '../checkers/cluster-checker.js';
+import type { TableChecker } from '../checkers/table-checker.js';
 import type { Verdict } from '../checkers/verdict.js';
 import type { ObservedMachine } from '../clients/observed-machine.js';
 import type { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Network } from '../network/network.js';
+import type { LinkFabric } from '../network/simulated-links.js';
 import type { StaleMessages } from '../network/stale-messages.js';
 import type { Plan } from '../plan.js';
 import type { SharedObjects } from './shared-objects.js';
@@ -33,6 +35,8 @@ export interface Surroundings {
   readonly walOptions: Partial<WalOptions>;
   readonly storeSizes: StateStoreSizes;
   readonly faultsOn: boolean;
+  readonly fabric: LinkFabric;
+  readonly tables: TableChecker;
   /** What the snapshot repository holds. */
   readonly objects: SharedObjects;
   /** Simulated time until which nobody reaches the object store. */

@@ -106,6 +106,7 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
   swarm: [...everySwarm, ...everySnapshots],
   lease: ['appends acknowledged', 'elections', 'network cuts', 'reads of leaders after elections'],
   single: ['appends acknowledged', 'trims', 'crashes', 'power losses', 'stores reopened', 'flushes'],
+  cluster: [],
   churn: [
     'configuration changes',
     'leadership transfers',
