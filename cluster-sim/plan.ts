@@ -119,6 +119,12 @@ export type Action = { readonly atMs: number } & (
   | { readonly kind: 'rot-before-snapshot'; readonly partition: number }
   | { readonly kind: 'misdirected-write'; readonly target: Target; readonly pick: number }
   | { readonly kind: 'wipe'; readonly node: number; readonly downMs: number }
+  | { readonly kind: 'node-joins'; readonly node: number }
+  | { readonly kind: 'node-leaves'; readonly node: number }
+  | { readonly kind: 'node-drained'; readonly node: number; readonly forMs: number }
+  | { readonly kind: 'replica-moves'; readonly partition: number; readonly pick: number }
+  | { readonly kind: 'zone-changes'; readonly node: number; readonly zone: string }
+  | { readonly kind: 'setting-changes'; readonly name: string; readonly value: string }
   | { readonly kind: 'transfer-leader'; readonly partition: number; readonly to: number }
   | { readonly kind: 'change-voters'; readonly partition: number; readonly pick: number }
   | { readonly kind: 'flush'; readonly target: Target }
@@ -136,6 +142,15 @@ export type Action = { readonly atMs: number } & (
     }
 );
 export type ActionKind = Action['kind'];
+
+/** What operators of a cluster do; a disk that is lost is replaced by the cluster's own means. */
+export type MembershipAction = Extract<
+  Action,
+  {
+    readonly kind:
+      'node-joins' | 'node-leaves' | 'node-drained' | 'replica-moves' | 'zone-changes' | 'setting-changes' | 'wipe';
+  }
+>;
 
 /** The server's own cluster code, formed of the nodes that vote from the start. */
 export interface MembershipPlan {

@@ -12,6 +12,7 @@ import { StreamKeeper } from './clients/stream-keeper.js';
 import { withoutReality } from './engine/guards.js';
 import { World } from './engine/world.js';
 import { Ending } from './faults/ending.js';
+import { noMemberYet } from './faults/operators.js';
 import { Nemesis } from './faults/nemesis.js';
 import { Cluster } from './nodes/cluster.js';
 import type { Plan } from './plan.js';
@@ -23,9 +24,6 @@ import type { SimulationMutant } from './mutants.js';
 
 // Node cuts small buffers from pools of 8 KiB, and makes a new one every few appends.
 Buffer.poolSize = 256 * 1024;
-
-/** Why a node that is to join a cluster later does not run. */
-const noMemberYet = 'no member yet';
 
 /** Exit statuses of the command line. */
 export const exitStatus = { passed: 0, crashed: 127, noLiveness: 128, violated: 129 } as const;

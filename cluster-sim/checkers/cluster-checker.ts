@@ -43,8 +43,15 @@ export class ClusterChecker {
   /** Of disks that are gone. */
   readonly #lost = new Map<number, ReplicaRecord>();
   readonly #nodesKnown: () => number;
+  /** Whether configurations are the work of the server's placement. */
+  readonly isPlaced: boolean;
 
-  constructor(verdict: Verdict, events: ClusterEvents, nodesKnown: () => number) {
+  constructor(
+    verdict: Verdict,
+    events: ClusterEvents,
+    { nodesKnown, isPlaced }: { readonly nodesKnown: () => number; readonly isPlaced: boolean },
+  ) {
+    this.isPlaced = isPlaced;
     this.#verdict = verdict;
     this.#events = events;
     this.#nodesKnown = nodesKnown;
@@ -266,6 +273,7 @@ class Observation implements ReplicaObserver {
       () =>
         `${record.name}: ${describeConfiguration(previous)} is followed at LSN ${lsn} by ${describeConfiguration(confState)}`,
     );
+    if (this.#parts.checker.isPlaced) this.#checkPlacement(previous, confState);
     configurations.push({ lsn, confState });
     this.#parts.events.onConfiguration(record, confState);
   }
@@ -373,6 +381,29 @@ class Observation implements ReplicaObserver {
     this.#record.running = false;
     this.#record.isLeader = false;
     this.#parts.events.onFault(this.#record, error);
+  }
+
+  /** Where the server places replicas: what it makes of a group can go on, also when the group was hurt before. */
+  #checkPlacement(before: ConfState, after: ConfState): void {
+    const { checker } = this.#parts;
+    const { partitionId, name } = this.#record;
+    const hasData = (replica: number): boolean => checker.record(partitionId, replica)?.discarded === false;
+    this.#verdict.require(
+      isQuorum(after, hasData),
+      'placement-keeps-majorities',
+      () =>
+        `${name}: ${describeConfiguration(before)} is followed by ${describeConfiguration(after)}, and only ` +
+        `{${votersOf(after).filter(hasData).join(' ')}} have their data`,
+    );
+    const added = after.voters.filter((voter) => !votersOf(before).includes(voter));
+    const removed = before.voters.filter((voter) => !after.voters.includes(voter) && hasData(voter));
+    this.#verdict.require(
+      added.length <= 1 && removed.length <= 1,
+      'one-replica-of-a-group-moves',
+      () =>
+        `${name}: ${describeConfiguration(before)} is followed by ${describeConfiguration(after)}: {${added.join(' ')}} come, ` +
+        `{${removed.join(' ')}} go`,
+    );
   }
 
   /** A group has let a replica go before its node deletes it: its vote may be needed until then. */

@@ -64,8 +64,6 @@ export const invariants = {
   'one-table-a-version': "All nodes that show the cluster's table of a version show the same.",
   'placement-keeps-majorities':
     'Placement leaves every group its majority: a replica is deleted only when its group has let it go, and a new configuration has a majority of replicas that still have their data.',
-  'placement-is-reached':
-    'Once all is healed, every group has the replicas that the table wants, and every node has those and no others.',
   'removed-nodes-hold-nothing':
     'No replica is placed on a node that was removed, and only a node that was removed or replaced is told so.',
 } as const;

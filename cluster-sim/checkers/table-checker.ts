@@ -1,6 +1,12 @@
 /** What must hold of the cluster's table, whichever node shows it: looked at each time that one does. */
 import { crc32 } from 'node:zlib';
-import { encodePartitionTable, type ClusterState, type PartitionView } from '../../src/metadata/index.js';
+import type { NodeId } from '../../src/base/ids.js';
+import {
+  encodePartitionTable,
+  type ClusterState,
+  type NodeView,
+  type PartitionView,
+} from '../../src/metadata/index.js';
 import type { Verdict } from './verdict.js';
 
 /** Who has an incarnation, and whether the cluster still takes it. */
@@ -16,6 +22,8 @@ export class TableChecker {
   readonly #incarnations = new Map<string, Incarnation>();
   /** The node of each replica id, by partition. */
   readonly #holders = new Map<number, Map<number, number>>();
+  /** Replica ids that were members of their groups, by partition. */
+  readonly #settled = new Map<number, Set<number>>();
   #newest: ClusterState | undefined;
 
   constructor(verdict: Verdict) {
@@ -25,6 +33,11 @@ export class TableChecker {
   /** Undefined before there is one. */
   get newest(): ClusterState | undefined {
     return this.#newest;
+  }
+
+  /** As the newest table has it. */
+  node(id: number): NodeView | undefined {
+    return this.#newest?.nodes.get(id as NodeId);
   }
 
   /** A node shows the table as it has applied it, or as others gave it to it. */
@@ -78,12 +91,21 @@ export class TableChecker {
     }
   }
 
-  /** Besides those that a lost disk has taken, one voter comes and one goes at a time; and none is to come to who was removed. */
+  /**
+   * Besides those that a lost disk has taken, one voter comes and one that was there goes at a time (one that never arrived
+   * may be sent elsewhere); and none is on a node that was removed.
+   */
   #checkMoves({ id, replicas }: PartitionView, { nodes }: ClusterState): void {
     if (id === 0) return;
     const lost = replicas.filter(({ state }) => state === 'lost').length;
+    const settled = this.#settled.get(id) ?? new Set<number>();
+    this.#settled.set(id, settled);
+    for (const replica of replicas) if (replica.state === 'settled') settled.add(replica.replicaId);
+    const voters = replicas.filter(({ role }) => role === 'voter');
     for (const state of ['joining', 'leaving'] as const) {
-      const moving = replicas.filter((replica) => replica.state === state && replica.role === 'voter').length;
+      const moving = voters.filter((replica) => {
+        return replica.state === state && (state === 'joining' || settled.has(replica.replicaId));
+      }).length;
       this.#verdict.require(
         moving <= 1 + lost,
         'one-replica-of-a-group-moves',

@@ -3,12 +3,12 @@ import { RandomStream } from '../engine/random.js';
 import type { Action, ActionKind, Plan } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
 import { drawActions } from './draw-actions.js';
-import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams } from './make-plan.js';
+import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams } from './draw-weather.js';
 
 const kibibyte = 1024;
 
 /** Configurations change by placement alone, and what damages a disk here is its loss as a whole. */
-const others: ReadonlySet<ActionKind> = new Set<ActionKind>(['change-voters', 'bit-rot', 'misdirected-write', 'wipe']);
+const others: ReadonlySet<ActionKind> = new Set<ActionKind>(['change-voters', 'bit-rot', 'misdirected-write']);
 
 const isOfProfile = (action: Action): boolean =>
   !others.has(action.kind) && !(action.kind === 'disk-error' && action.operation === 'read');

@@ -7,7 +7,7 @@ import type { WalOptions } from '../../src/wal/index.js';
 import { ArchiveChecker } from '../checkers/archive-checker.js';
 import { ClusterChecker } from '../checkers/cluster-checker.js';
 import type { ReplicaRecord } from '../checkers/replica-record.js';
-import { describeConfiguration, membersOf } from '../checkers/quorums.js';
+import { describeConfiguration, membersOf, votersOf } from '../checkers/quorums.js';
 import { TableChecker } from '../checkers/table-checker.js';
 import { Verdict } from '../checkers/verdict.js';
 import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js';
@@ -89,7 +89,10 @@ export class Cluster implements Surroundings {
     );
     this.network = new Network(world, this.random('network'), plan.network);
     this.staleMessages = plan.profile === 'bootstrap' ? new StaleMessages(world, this.random('stale')) : undefined;
-    this.checker = new ClusterChecker(this.verdict, this.#events(), () => plan.nodes);
+    this.checker = new ClusterChecker(this.verdict, this.#events(), {
+      nodesKnown: () => plan.nodes,
+      isPlaced: plan.membership !== undefined,
+    });
     this.objects = new SharedObjects(() => world.nowMs, 'simulated://');
     this.archives = new ArchiveChecker({
       verdict: this.verdict,
@@ -175,6 +178,28 @@ export class Cluster implements Surroundings {
     return Object.fromEntries(
       Object.entries(this.network.counts).map(([name, count]) => [`messages ${name}`, count as number]),
     );
+  }
+
+  /** A node that the cluster lets go has nothing that a group counts on; what is on its disk is of no use any more. */
+  nodeExpelled(nodeId: number): void {
+    const { checker, tables, verdict } = this;
+    const known = tables.node(nodeId);
+    verdict.require(
+      known?.state === 'removed',
+      'removed-nodes-hold-nothing',
+      () => `node ${nodeId} is told that it was removed, and is ${known?.state ?? 'unknown'}`,
+    );
+    for (const [partitionId, { newestConfiguration }] of checker.truths) {
+      const held = [...checker.records].find(
+        (record) => record.partitionId === partitionId && record.nodeId === nodeId && !record.discarded,
+      );
+      verdict.require(
+        held === undefined || !votersOf(newestConfiguration).includes(held.replicaId),
+        'placement-keeps-majorities',
+        () => `node ${nodeId} ends, and replica ${held?.replicaId} of partition ${partitionId} still votes`,
+      );
+    }
+    checker.nodeLost(nodeId);
   }
 
   count(what: string, by = 1): void {

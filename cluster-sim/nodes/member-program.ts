@@ -11,8 +11,7 @@ import type { MembershipPlan } from '../plan.js';
 import { mutatedObserver } from './mutant-adapters.js';
 import { NodeStores } from './node-stores.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
-import type { SimulatedNode } from './simulated-node.js';
-import type { Manager, Surroundings } from './surroundings.js';
+import type { Machine, Manager, Surroundings } from './surroundings.js';
 
 /** Links are plain, as where the network keeps others out. */
 const noSecurity = { linkTls: undefined, onLinkRenewal: () => {}, followNodes: () => {} };
@@ -23,23 +22,28 @@ const drainMs = 1000;
 const defaults = loadConfiguration().configuration;
 
 export class MemberProgram implements ServerProgram {
-  /** How the node is told to find the others: the founders' list, or addresses of members. */
-  finds: 'list' | 'members';
   zone: string;
+  /** How the node is told to find the others: the founders' list, or addresses of members. */
+  #finds: 'list' | 'members';
   readonly #cluster: Surroundings;
-  readonly #machine: SimulatedNode;
+  readonly #machine: Machine;
   readonly #plan: MembershipPlan;
   /** Of the process that runs. */
   #node: MemberNode | undefined;
   /** By partition: what the last process had. */
   #held = new Map<number, number>();
 
-  constructor(cluster: Surroundings, machine: SimulatedNode, plan: MembershipPlan) {
+  constructor(cluster: Surroundings, machine: Machine, plan: MembershipPlan) {
     this.#cluster = cluster;
     this.#machine = machine;
     this.#plan = plan;
-    this.finds = cluster.plan.initialVoters.includes(machine.id) ? 'list' : 'members';
+    this.#finds = cluster.plan.initialVoters.includes(machine.id) ? 'list' : 'members';
     this.zone = plan.zones[machine.id - 1] ?? '';
+  }
+
+  /** From here on its configuration has the addresses of members, as that of a node that joins. */
+  findsMembers(): void {
+    this.#finds = 'members';
   }
 
   /** Undefined while no process runs that has begun to look for its cluster. */
@@ -47,7 +51,7 @@ export class MemberProgram implements ServerProgram {
     return this.#node?.member;
   }
 
-  async start({ environment, disk, isAlive, onFatal }: ProcessStart): Promise<Manager> {
+  async start({ environment, disk, onFatal }: ProcessStart): Promise<Manager> {
     const { id, clock, stores } = this.#machine;
     const { fabric, checker, mutant, verdict } = this.#cluster;
     const node = new MemberNode({
@@ -73,9 +77,7 @@ export class MemberProgram implements ServerProgram {
       version: 'simulated',
       advertisedAddresses: [clientAddressOf(id)],
       onReplay: () => {},
-      onFatal: (error) => {
-        if (isAlive()) onFatal(error);
-      },
+      onFatal,
       adjust: (options) => this.#sized(options),
     });
     this.#node = node;
@@ -124,9 +126,9 @@ export class MemberProgram implements ServerProgram {
       partitions: plan.partitions,
       cluster: {
         ...defaults.cluster,
-        nodes: this.finds === 'list' ? founders : [],
-        join: this.finds === 'members' ? others.map(linkAddressOf) : [],
-        replicationFactor: this.finds === 'list' ? this.#plan.replicationFactor : undefined,
+        nodes: this.#finds === 'list' ? founders : [],
+        join: this.#finds === 'members' ? others.map(linkAddressOf) : [],
+        replicationFactor: this.#finds === 'list' ? this.#plan.replicationFactor : undefined,
         heartbeatMs: 2 * plan.tickMs,
         electionTimeoutMs: plan.electionTicks * plan.tickMs,
       },

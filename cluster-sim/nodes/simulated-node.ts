@@ -18,7 +18,7 @@ import { MemberProgram } from './member-program.js';
 import { dataDirectory, type ServerProgram } from './server-program.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
 import { WiredProgram } from './wired-program.js';
-import type { Manager, Surroundings } from './surroundings.js';
+import type { Machine, Manager, Surroundings } from './surroundings.js';
 
 export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
 export type CrashKind = 'process' | 'power';
@@ -29,7 +29,7 @@ const groupsFrom = 8192;
 /** How long a supervisor waits before it starts a process that ended by itself. */
 const supervisorMs = 1000;
 
-export class SimulatedNode {
+export class SimulatedNode implements Machine {
   readonly id: number;
   readonly clock: NodeClock;
   readonly disk: SimulatedDisk;
@@ -54,6 +54,8 @@ export class SimulatedNode {
   lastLogSync: { readonly path: string; readonly position: number } | undefined;
   readonly #cluster: Surroundings;
   readonly #program: ServerProgram;
+  /** The same; undefined where the simulator wires replicas together. */
+  readonly memberProgram: MemberProgram | undefined;
   /** Where a group of the log should have been that was written somewhere else, until two more are there. */
   #astray: { readonly path: string; later: number } | undefined;
   #misdirect: number | undefined;
@@ -80,10 +82,8 @@ export class SimulatedNode {
       faults: { ...plan.stores, keepsLog: cluster.mutant === 'store-keeps-own-log' },
     });
     this.repository = plan.snapshots && new NodeRepository(cluster, plan.snapshots, id);
-    this.#program =
-      plan.membership === undefined
-        ? new WiredProgram(cluster, this)
-        : new MemberProgram(cluster, this, plan.membership);
+    this.memberProgram = plan.membership && new MemberProgram(cluster, this, plan.membership);
+    this.#program = this.memberProgram ?? new WiredProgram(cluster, this);
   }
 
   get isUp(): boolean {
@@ -240,12 +240,22 @@ export class SimulatedNode {
   }
 
   #processEnds(error: Error): void {
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
     this.#cluster.count('processes ended by a failed log');
     this.#cluster.note(this.id, `process ends: ${error.message}`);
     this.crash('process', supervisorMs);
   }
 
+  /** The cluster does not take it any more: it is not started again with this data directory. */
+  #expelled(): void {
+    this.crash('process', undefined);
+    this.keptDown = 'removed from the cluster';
+    this.#cluster.note(this.id, 'ends: removed from the cluster');
+    this.#cluster.nodeExpelled(this.id);
+  }
+
   #startFailed(error: unknown): void {
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
     this.#cluster.note(this.id, `start failed: ${String(error)}`);
     this.#cluster.count('failed starts');
     const refused = isLogboomError(error, 'WAL_CORRUPT') || isLogboomError(error, 'STATE_STORE_CORRUPT');

@@ -1,5 +1,6 @@
 /** What a node sees of the cluster around it. */
-import type { PartitionManager } from '../../src/partition/index.js';
+import type { Environment } from '../../src/base/ports/environment.js';
+import type { PartitionManager, RepositoryAccess } from '../../src/partition/index.js';
 import type { RaftMutant } from '../../src/raft/index.js';
 import type { WireMessage } from '../../src/raft/types.js';
 import type { StateStoreSizes } from '../../src/state-store/index.js';
@@ -16,11 +17,26 @@ import type { Network } from '../network/network.js';
 import type { LinkFabric } from '../network/simulated-links.js';
 import type { StaleMessages } from '../network/stale-messages.js';
 import type { Plan } from '../plan.js';
+import type { SimulatedStoreProvider } from '../simulated-ordered-store.js';
+import type { NodeClock } from './node-clock.js';
 import type { SharedObjects } from './shared-objects.js';
-import type { SimulatedNode } from './simulated-node.js';
 
 /** The server's partitions, as one process runs them. */
 export type Manager = PartitionManager<StreamsResult, ObservedMachine>;
+
+/** A machine, as the server's process on it and those who send it messages see it. */
+export interface Machine {
+  readonly id: number;
+  readonly clock: NodeClock;
+  readonly stores: SimulatedStoreProvider;
+  /** Undefined where nothing is archived. */
+  readonly repository:
+    { connect(environment: Environment, clock: NodeClock): RepositoryAccess; stop(): Promise<void> } | undefined;
+  /** Of all its replicas, where the simulator wires them together. */
+  readonly replicaId: number;
+  readonly state: 'down' | 'starting' | 'up' | 'stopping';
+  readonly manager: Manager | undefined;
+}
 
 export interface Surroundings {
   readonly world: World;
@@ -43,8 +59,10 @@ export interface Surroundings {
   readonly objectsDownUntilMs: number;
   /** One stream a subsystem: asking for it again goes on with it. */
   random(subsystem: string): RandomStream;
-  nodeOfReplica(partitionId: number, replicaId: number): SimulatedNode | undefined;
+  nodeOfReplica(partitionId: number, replicaId: number): Machine | undefined;
   createMachine(partitionId: number): ObservedMachine;
+  /** The node was told that it was removed, and has ended. */
+  nodeExpelled(nodeId: number): void;
   /** The node refuses its data: someone is to replace it. */
   replaceLater(nodeId: number): void;
   count(what: string, by?: number): void;

@@ -22,14 +22,13 @@ import { runMaintenance } from './maintenance.js';
 import { archivingOf } from './node-repository.js';
 import { NodeStores } from './node-stores.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
-import type { SimulatedNode } from './simulated-node.js';
-import type { Manager, Surroundings } from './surroundings.js';
+import type { Machine, Manager, Surroundings } from './surroundings.js';
 
 export class WiredProgram implements ServerProgram {
   readonly #cluster: Surroundings;
-  readonly #node: SimulatedNode;
+  readonly #node: Machine;
 
-  constructor(cluster: Surroundings, node: SimulatedNode) {
+  constructor(cluster: Surroundings, node: Machine) {
     this.#cluster = cluster;
     this.#node = node;
   }
@@ -135,7 +134,7 @@ export class WiredProgram implements ServerProgram {
 }
 
 /** A message from the network. */
-function receive(cluster: Surroundings, node: SimulatedNode, partitionId: number, bytes: Uint8Array): void {
+function receive(cluster: Surroundings, node: Machine, partitionId: number, bytes: Uint8Array): void {
   if (node.state !== 'up' && node.state !== 'stopping') return;
   node.clock.inProcess(() => {
     const { manager } = node;

@@ -232,13 +232,13 @@ class Node implements RunningNode {
 
   async #startServices(member: ClusterMember): Promise<NodeServices> {
     const { disk } = this.#configuration;
-    const { around, close } = openAround({
+    const opened = openAround({
       nodeId: this.identity.nodeId,
       clock: this.#environment.clock,
       member,
       security: this.#opened(this.#security),
     });
-    this.#stops.push(close);
+    this.#stops.push(() => opened.close());
     const services = new NodeServices({
       environment: this.#environment,
       configuration: this.#configuration,
@@ -247,7 +247,7 @@ class Node implements RunningNode {
       nodeFacts: () => this.#facts(),
       replicaOf: (id) => this.#opened(this.#manager).replicaOf(id),
       repository: this.#opened(this.#node).repository?.connection,
-      cluster: around,
+      cluster: opened.around,
       security: this.#opened(this.#security),
     });
     this.#services = services;
