@@ -2,6 +2,7 @@
 import { isLogboomError, type Reason } from '../../src/base/errors.js';
 import { MembershipMethods } from '../../src/server/services/membership-methods.js';
 import { OutcomeUnknown } from '../clients/calls.js';
+import { dataDirectory } from '../nodes/server-program.js';
 import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import type { MembershipAction } from '../plan.js';
@@ -150,7 +151,9 @@ export class Operators {
     const before = tables.node(node.id)?.incarnation;
     if (before === undefined || !this.#isMember(node) || !this.#budget.mayDamage(node)) return;
     this.#budget.damaged.add(node.id);
-    node.wipe(downMs, mutant === 'wiped-disk-keeps-its-identity');
+    const kept = mutant === 'wiped-node-keeps-its-record' ? recordsOf(node) : [];
+    node.wipe(downMs, false);
+    for (const { path, content } of kept) node.disk.putFile(path, content);
     this.#cluster.note(node.id, 'operator: replaces the node');
     while (tables.node(node.id)?.incarnation === before) {
       await this.#isDone((methods) => methods.replace({ node: node.id }));
@@ -236,4 +239,12 @@ export class Operators {
     });
     return true;
   }
+}
+
+/** Who the node is, without what it has promised. */
+function recordsOf({ disk }: SimulatedNode): { readonly path: string; readonly content: Buffer }[] {
+  return ['node.json', 'cluster.json'].map((name) => {
+    const path = `${dataDirectory}/${name}`;
+    return { path, content: Buffer.from(disk.contents(path)) };
+  });
 }

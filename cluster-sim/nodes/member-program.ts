@@ -1,6 +1,6 @@
 /** The server as it runs: `MemberNode` on simulated ports, with links, metadata and placement of its own. */
 import { asPartitionId } from '../../src/base/ids.js';
-import { MetadataMachine } from '../../src/metadata/index.js';
+import type { MetadataMachine } from '../../src/metadata/index.js';
 import { defaultReplicaOptions } from '../../src/partition/index.js';
 import { loadConfiguration, type Configuration } from '../../src/server/config/index.js';
 import { MemberNode } from '../../src/server/member-node.js';
@@ -8,6 +8,7 @@ import type { ClusterMember } from '../../src/server/cluster/cluster-member.js';
 import type { ManagerOptions } from '../../src/server/partition-options.js';
 import { linkAddressOf, SimulatedLinks } from '../network/simulated-links.js';
 import type { MembershipPlan } from '../plan.js';
+import { forgettingRemovals, ObservedMetadata } from './member-mutants.js';
 import { mutatedObserver } from './mutant-adapters.js';
 import { NodeStores } from './node-stores.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
@@ -55,7 +56,7 @@ export class MemberProgram implements ServerProgram {
     const { id, clock, stores } = this.#machine;
     const { fabric, checker, mutant, verdict } = this.#cluster;
     const node = new MemberNode({
-      environment,
+      environment: { ...environment, disk: forgettingRemovals(disk, mutant) },
       configuration: this.#configuration(),
       security: noSecurity,
       makeLinks: (_environment, { host }) =>
@@ -160,27 +161,9 @@ export class MemberProgram implements ServerProgram {
   }
 
   #metadataMachine(): MetadataMachine {
-    const { tables } = this.#cluster;
+    const { tables, mutant } = this.#cluster;
     const { id } = this.#machine;
-    return new ObservedMetadata((machine) => {
-      if (machine.state !== undefined) tables.see(id, machine.state);
-    });
-  }
-}
-
-/** The metadata, with an ear at what it shows. */
-class ObservedMetadata extends MetadataMachine {
-  readonly #onShown: (machine: MetadataMachine) => void;
-
-  constructor(onShown: (machine: MetadataMachine) => void) {
-    super();
-    this.#onShown = onShown;
-  }
-
-  override publish(): Iterable<number> {
-    const topics = [...super.publish()];
-    if (topics.length > 0) this.#onShown(this);
-    return topics;
+    return new ObservedMetadata(mutant, (state) => tables.see(id, state));
   }
 }
 
