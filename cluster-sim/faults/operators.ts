@@ -151,9 +151,14 @@ export class Operators {
     const before = tables.node(node.id)?.incarnation;
     if (before === undefined || !this.#isMember(node) || !this.#budget.mayDamage(node)) return;
     this.#budget.damaged.add(node.id);
-    const kept = mutant === 'wiped-node-keeps-its-record' ? recordsOf(node) : [];
+    if (mutant === 'wiped-node-keeps-its-record') {
+      const kept = recordsOf(node);
+      node.wipe(downMs, false);
+      for (const { path, content } of kept) node.disk.putFile(path, content);
+      this.#budget.damaged.delete(node.id);
+      return;
+    }
     node.wipe(downMs, false);
-    for (const { path, content } of kept) node.disk.putFile(path, content);
     this.#cluster.note(node.id, 'operator: replaces the node');
     while (tables.node(node.id)?.incarnation === before) {
       await this.#isDone((methods) => methods.replace({ node: node.id }));
