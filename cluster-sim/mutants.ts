@@ -1,5 +1,10 @@
 /** Deliberate bugs of storage and of the node, made in the simulated adapters; those of consensus are in src/raft/mutants.ts. */
+import { metadataMutants, type MetadataMutant } from '../src/metadata/index.js';
+
 export const simulationMutants = {
+  ...metadataMutants,
+  'deleted-replica-is-forgotten': 'a node that starts does not read which replicas it has deleted',
+  'leaving-replica-is-gone': 'a node deletes its replica when it is to leave its group, before the group has let it go',
   'applied-lsn-in-second-batch': 'the applied LSN is written to the index in a batch of its own, before the next one',
   'persisted-reported-at-flush-start': 'a flush is reported complete when it starts',
   'store-keeps-own-log':
@@ -11,6 +16,8 @@ export const simulationMutants = {
   'producers-forgotten-on-restart':
     'a restarted replica does not know the producers any more: repeats are appended again',
   'wiped-disk-keeps-its-identity': 'a node whose disk was lost comes back as the replica it was',
+  'wiped-node-keeps-its-record':
+    'of a disk that was lost, node.json and cluster.json are put back, and the node starts with them',
   'rebuilt-replica-keeps-its-id':
     'a node whose data rotted is emptied and imports snapshots as the replicas that it was, with no change of the groups',
   'trim-beyond-archived': 'in a cluster, the log is trimmed to the persisted LSN, whatever is archived',
@@ -28,4 +35,8 @@ export type SimulationMutant = keyof typeof simulationMutants;
 
 export function isSimulationMutant(name: string): name is SimulationMutant {
   return Object.hasOwn(simulationMutants, name);
+}
+
+export function isMetadataMutant(name: SimulationMutant | undefined): name is MetadataMutant {
+  return name !== undefined && Object.hasOwn(metadataMutants, name);
 }

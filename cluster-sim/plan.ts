@@ -9,9 +9,10 @@ import type { SimulatedStoreFaults } from './simulated-ordered-store.js';
 /**
  * `bootstrap`: logs that are trimmed all the time, nodes that are away for long, replaced or added; `churn`: spare nodes,
  * configurations that change, nodes that are replaced; `single`: one node alone, which may trim; `lease`: reads by lease,
- * clocks that drift as far as is allowed, leaders that are cut off.
+ * clocks that drift as far as is allowed, leaders that are cut off; `cluster`: the server's own links, metadata and placement,
+ * nodes that join, are emptied, removed and replaced.
  */
-export const profiles = ['swarm', 'calm', 'bootstrap', 'churn', 'single', 'lease'] as const;
+export const profiles = ['swarm', 'calm', 'bootstrap', 'churn', 'single', 'lease', 'cluster'] as const;
 export type Profile = (typeof profiles)[number];
 
 /** Odds a million operations. */
@@ -118,6 +119,12 @@ export type Action = { readonly atMs: number } & (
   | { readonly kind: 'rot-before-snapshot'; readonly partition: number }
   | { readonly kind: 'misdirected-write'; readonly target: Target; readonly pick: number }
   | { readonly kind: 'wipe'; readonly node: number; readonly downMs: number }
+  | { readonly kind: 'node-joins'; readonly node: number }
+  | { readonly kind: 'node-leaves'; readonly node: number }
+  | { readonly kind: 'node-drained'; readonly node: number; readonly forMs: number }
+  | { readonly kind: 'replica-moves'; readonly partition: number; readonly pick: number }
+  | { readonly kind: 'zone-changes'; readonly node: number; readonly zone: string }
+  | { readonly kind: 'setting-changes'; readonly name: string; readonly value: string }
   | { readonly kind: 'transfer-leader'; readonly partition: number; readonly to: number }
   | { readonly kind: 'change-voters'; readonly partition: number; readonly pick: number }
   | { readonly kind: 'flush'; readonly target: Target }
@@ -136,6 +143,22 @@ export type Action = { readonly atMs: number } & (
 );
 export type ActionKind = Action['kind'];
 
+/** What operators of a cluster do; a disk that is lost is replaced by the cluster's own means. */
+export type MembershipAction = Extract<
+  Action,
+  {
+    readonly kind:
+      'node-joins' | 'node-leaves' | 'node-drained' | 'replica-moves' | 'zone-changes' | 'setting-changes' | 'wipe';
+  }
+>;
+
+/** The server's own cluster code, formed of the nodes that vote from the start. */
+export interface MembershipPlan {
+  readonly replicationFactor: number;
+  /** By node. */
+  readonly zones: readonly string[];
+}
+
 export interface Plan {
   readonly seed: number;
   readonly profile: Profile;
@@ -144,6 +167,8 @@ export interface Plan {
   readonly nodes: number;
   /** Nodes whose replicas vote from the start; the others wait to be added. */
   readonly initialVoters: readonly number[];
+  /** Undefined: the simulator wires replicas together itself, without links and metadata. */
+  readonly membership?: MembershipPlan;
   readonly partitions: number;
   readonly tickMs: number;
   readonly electionTicks: number;

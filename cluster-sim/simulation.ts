@@ -12,6 +12,7 @@ import { StreamKeeper } from './clients/stream-keeper.js';
 import { withoutReality } from './engine/guards.js';
 import { World } from './engine/world.js';
 import { Ending } from './faults/ending.js';
+import { noMemberYet } from './faults/operators.js';
 import { Nemesis } from './faults/nemesis.js';
 import { Cluster } from './nodes/cluster.js';
 import type { Plan } from './plan.js';
@@ -135,7 +136,11 @@ class Simulation {
       const error = unhandled();
       return error === undefined ? undefined : { type: 'crashed', error: textOf(error), atMs: this.#world.nowMs };
     };
-    for (const node of cluster.nodes) node.start();
+    const { membership, initialVoters } = this.#plan;
+    for (const node of cluster.nodes) {
+      if (membership !== undefined && !initialVoters.includes(node.id)) node.keptDown = noMemberYet;
+      else node.start();
+    }
     this.#sampler.run();
     const nemesis = new Nemesis(cluster);
     nemesis.run();

@@ -43,8 +43,15 @@ export class ClusterChecker {
   /** Of disks that are gone. */
   readonly #lost = new Map<number, ReplicaRecord>();
   readonly #nodesKnown: () => number;
+  /** Whether configurations are the work of the server's placement. */
+  readonly isPlaced: boolean;
 
-  constructor(verdict: Verdict, events: ClusterEvents, nodesKnown: () => number) {
+  constructor(
+    verdict: Verdict,
+    events: ClusterEvents,
+    { nodesKnown, isPlaced }: { readonly nodesKnown: () => number; readonly isPlaced: boolean },
+  ) {
+    this.isPlaced = isPlaced;
     this.#verdict = verdict;
     this.#events = events;
     this.#nodesKnown = nodesKnown;
@@ -123,6 +130,11 @@ export class ClusterChecker {
       this.#events.onInstalled(record);
     }
     record.installing = undefined;
+    this.#verdict.require(
+      !record.discarded,
+      'deleted-replicas-never-return',
+      () => `${record.name}: starts, although its node has deleted it`,
+    );
     const problem = record.restarted(start.log, start.hardState);
     this.#verdict.require(problem === undefined, 'durable-is-durable', () => `${record.name}: ${problem}`);
     this.#verdict.require(
@@ -261,6 +273,7 @@ class Observation implements ReplicaObserver {
       () =>
         `${record.name}: ${describeConfiguration(previous)} is followed at LSN ${lsn} by ${describeConfiguration(confState)}`,
     );
+    if (this.#parts.checker.isPlaced) this.#checkPlacement(previous, confState);
     configurations.push({ lsn, confState });
     this.#parts.events.onConfiguration(record, confState);
   }
@@ -368,6 +381,43 @@ class Observation implements ReplicaObserver {
     this.#record.running = false;
     this.#record.isLeader = false;
     this.#parts.events.onFault(this.#record, error);
+  }
+
+  /** Where the server places replicas: what it makes of a group can go on, also when the group was hurt before. */
+  #checkPlacement(before: ConfState, after: ConfState): void {
+    const { checker } = this.#parts;
+    const { partitionId, name } = this.#record;
+    const hasData = (replica: number): boolean => checker.record(partitionId, replica)?.discarded === false;
+    this.#verdict.require(
+      isQuorum(after, hasData),
+      'placement-keeps-majorities',
+      () =>
+        `${name}: ${describeConfiguration(before)} is followed by ${describeConfiguration(after)}, and only ` +
+        `{${votersOf(after).filter(hasData).join(' ')}} have their data`,
+    );
+    const added = after.voters.filter((voter) => !votersOf(before).includes(voter));
+    const removed = before.voters.filter((voter) => !after.voters.includes(voter) && hasData(voter));
+    this.#verdict.require(
+      added.length <= 1 && removed.length <= 1,
+      'one-replica-of-a-group-moves',
+      () =>
+        `${name}: ${describeConfiguration(before)} is followed by ${describeConfiguration(after)}: {${added.join(' ')}} come, ` +
+        `{${removed.join(' ')}} go`,
+    );
+  }
+
+  /** A group has let a replica go before its node deletes it: its vote may be needed until then. */
+  onDiscarded(): void {
+    const record = this.#record;
+    const { newestConfiguration } = this.#truth;
+    this.#verdict.require(
+      !votersOf(newestConfiguration).includes(record.replicaId),
+      'placement-keeps-majorities',
+      () => `${record.name} is deleted, and votes in its group: ${describeConfiguration(newestConfiguration)}`,
+    );
+    record.discarded = true;
+    record.running = false;
+    record.isLeader = false;
   }
 
   #checkHardState({ term, vote, commit }: { term: number; vote: number; commit: number }): void {

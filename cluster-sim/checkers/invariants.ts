@@ -54,6 +54,18 @@ export const invariants = {
     'A replica trims its log no further than its own persisted LSN, nor, in a cluster, than the archived LSN.',
   'trims-where-all-voters-see-the-repository':
     'A group trims its log only when the nodes of all its voters have seen the repository that its snapshots are in.',
+  'deleted-replicas-never-return':
+    'A replica that its node has deleted is never started again under its id: it would answer for votes and entries that it has forgotten.',
+  'one-node-a-replica-id': 'A replica id of a partition is given out once, and stays with the node that got it.',
+  'one-owner-of-an-incarnation':
+    'No two nodes ever have the same incarnation, and one that was retired never comes back.',
+  'one-replica-of-a-group-moves':
+    'At most one voter of a partition comes and one goes at a time, besides those that a lost disk has taken.',
+  'one-table-a-version': "All nodes that show the cluster's table of a version show the same.",
+  'placement-keeps-majorities':
+    'Placement leaves every group its majority: a replica is deleted only when its group has let it go, and a new configuration has a majority of replicas that still have their data.',
+  'removed-nodes-hold-nothing':
+    'No replica is placed on a node that was removed, and only a node that was removed or replaced is told so.',
 } as const;
 
 export type Invariant = keyof typeof invariants;

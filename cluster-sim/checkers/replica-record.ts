@@ -41,6 +41,8 @@ export class ReplicaRecord {
   inForceLsn = 0;
   isLeader = false;
   running = false;
+  /** Its node has given it up. */
+  discarded = false;
   /** Writes that are not known to be synced, in order. */
   #handovers: Handover[] = [];
   /** What must be found at least: entries above it may never have been written, see `validThrough`. */

@@ -32,10 +32,13 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'ignore-lease-drift-bound': 'lease',
   'collect-without-grace': 'bootstrap',
   'damage-is-cut-away': 'churn',
+  'deleted-replica-is-forgotten': 'cluster',
   'half-import-accepted': 'bootstrap',
+  'leaving-replica-is-gone': 'cluster',
   'manifest-before-chunks': 'bootstrap',
   'rebuilt-replica-keeps-its-id': 'bootstrap',
   'removed-leader-counts-itself': 'churn',
+  'replicas-move-at-once': 'cluster',
   'rotten-value-archived': 'bootstrap',
   'torn-tail-is-data': 'single',
   'trim-beyond-archived': 'bootstrap',
@@ -44,6 +47,7 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'trim-without-proof': 'bootstrap',
   'trim-touches-other-log': 'single',
   'wiped-disk-keeps-its-identity': 'bootstrap',
+  'wiped-node-keeps-its-record': 'cluster',
 };
 
 /** What has to catch a bug whose consequences others may stumble over as well; of the rest, any check will do. */
@@ -51,6 +55,8 @@ const provenBy: Readonly<Record<string, string>> = {
   'accept-append-below-snapshot': 'commit-never-regresses',
   'collect-without-grace': 'needed-chunks-stay',
   'rotten-value-archived': 'archived-is-restorable',
+  'replicas-move-at-once': 'one-replica-of-a-group-moves',
+  'leaving-replica-is-gone': 'placement-keeps-majorities',
 };
 
 const durationMs = 120_000;

@@ -25,6 +25,7 @@ const sliceMs = 5000;
 /** Reasons after which nothing can have happened. Any other may come while an append is under way. */
 const withoutEffect: ReadonlySet<Reason> = new Set<Reason>([
   'NOT_LEADER',
+  'PARTITION_NOT_FOUND',
   'QUEUE_FULL',
   'DISK_FULL',
   'STREAM_NOT_FOUND',
@@ -102,6 +103,8 @@ export abstract class Client {
     if (error instanceof OutcomeUnknown) return true;
     if (isLogboomError(error, 'DATA_CORRUPT'))
       return this.cluster.nodes.some((node) => node.damaged || node.keptDown !== undefined);
+    // A node of a cluster does not have every partition, and may not have it any more.
+    if (isLogboomError(error, 'PARTITION_NOT_FOUND')) return this.cluster.plan.membership !== undefined;
     return isLogboomError(error) && passing.has(error.reason);
   }
 
@@ -143,7 +146,7 @@ export abstract class Client {
 
   #learn(partition: number, error: unknown): void {
     const leader = isLogboomError(error, 'NOT_LEADER') ? Number(error.facts['leader'] ?? 0) : 0;
-    const node = leader === 0 ? undefined : this.cluster.nodeOfReplica(leader);
+    const node = leader === 0 ? undefined : this.cluster.nodeOfReplica(partition, leader);
     if (node === undefined) this.#leaders.delete(partition);
     else this.#leaders.set(partition, node.id);
   }

@@ -26,7 +26,7 @@ export class ElectionProbe extends Client {
     for (let round = 0; round < rounds && this.isRunning; round += 1) {
       await this.cluster.world.sleep(this.random.exponential(round === 0 ? 1 : 60));
       const leaders = this.cluster.nodes.filter(
-        (node) => this.cluster.checker.record(partition, node.replicaId)?.isLeader === true,
+        (node) => this.cluster.checker.record(partition, node.replicaIdIn(partition))?.isLeader === true,
       );
       await Promise.all(leaders.map((node) => this.#readAt(node.id, partition)));
     }

@@ -138,6 +138,27 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
     partition: random.integer(1, plan.partitions),
     pick: random.nextUint32(),
   }),
+  'node-joins': ({ random, plan }, atMs) => ({ atMs, kind: 'node-joins', node: random.pick(nodesOf(plan)) }),
+  'node-leaves': ({ random, plan }, atMs) => ({ atMs, kind: 'node-leaves', node: random.pick(nodesOf(plan)) }),
+  'node-drained': ({ random, plan }, atMs) => ({
+    atMs,
+    kind: 'node-drained',
+    node: random.pick(nodesOf(plan)),
+    forMs: forMs(random, 500, 20_000),
+  }),
+  'replica-moves': ({ random, plan }, atMs) => ({
+    atMs,
+    kind: 'replica-moves',
+    partition: random.integer(1, plan.partitions),
+    pick: random.nextUint32(),
+  }),
+  'zone-changes': ({ random, plan }, atMs) => ({
+    atMs,
+    kind: 'zone-changes',
+    node: random.pick(nodesOf(plan)),
+    zone: `zone-${random.integer(1, 3)}`,
+  }),
+  'setting-changes': ({ random }, atMs) => ({ atMs, kind: 'setting-changes', ...random.pick(settingChanges) }),
   flush: (draw, atMs) => ({ atMs, kind: 'flush', target: target(draw) }),
   'delete-stream': ({ random, plan }, atMs) => {
     const deletable = plan.streams.flatMap(({ mayBeDeleted }, stream) => (mayBeDeleted ? [stream] : []));
@@ -170,6 +191,29 @@ const makers: Readonly<Record<ActionKind, Maker>> = {
   }),
 };
 
+/** Kinds of the server's own cluster code. */
+const ofMembership: ReadonlySet<ActionKind> = new Set<ActionKind>([
+  'node-joins',
+  'node-leaves',
+  'node-drained',
+  'replica-moves',
+  'zone-changes',
+  'setting-changes',
+]);
+
+/** Each as operators set it when they know better; none of them keeps a cluster from coming to rest for good. */
+const settingChanges = [
+  { name: 'moves-max', value: '0' },
+  { name: 'moves-max', value: '1' },
+  { name: 'moves-max', value: '4' },
+  { name: 'dead-node-delay-ms', value: '8000' },
+  { name: 'dead-node-delay-ms', value: '300000' },
+  { name: 'node-suspect-after-ms', value: '2000' },
+  { name: 'leader-return-delay-ms', value: '2000' },
+  { name: 'replication-factor', value: '3' },
+  { name: 'replication-factor', value: '4' },
+] as const;
+
 /** Kinds that came with snapshots; a seed without a repository has none of them. */
 const ofSnapshots: ReadonlySet<ActionKind> = new Set<ActionKind>([
   'away',
@@ -197,6 +241,7 @@ const alwaysIn: Readonly<Record<Plan['profile'], readonly ActionKind[]>> = {
     'transfer-leader',
   ],
   single: ['flush', 'crash', 'power-loss', 'store-failures'],
+  cluster: ['node-joins', 'node-leaves', 'replica-moves', 'transfer-leader', 'crash', 'wipe'],
   churn: ['change-voters', 'transfer-leader', 'crash', 'cut', 'wipe', 'bit-rot'],
 };
 
@@ -219,7 +264,8 @@ export function drawActions(shared: RandomStream, plan: Omit<Plan, 'actions'>): 
   for (const kind of Object.keys(makers) as ActionKind[]) {
     // Older seeds keep their course: what came later draws from a stream of its own.
     if (ofSnapshots.has(kind) && plan.snapshots === undefined) continue;
-    const isLater = kind === 'misdirected-write' || ofSnapshots.has(kind);
+    if (ofMembership.has(kind) && plan.membership === undefined) continue;
+    const isLater = kind === 'misdirected-write' || ofSnapshots.has(kind) || ofMembership.has(kind);
     const random = isLater ? new RandomStream(plan.seed, kind) : shared;
     const isAlways = alwaysIn[plan.profile].includes(kind);
     const drawn = random.pick(meanMsChoices);

@@ -11,6 +11,7 @@ import { isQuorum, membersOf } from '../checkers/quorums.js';
 import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import type { Nemesis } from './nemesis.js';
+import { misplaced, restMs } from './placement-ending.js';
 import { replaceNode } from './replacement.js';
 
 export interface EndingParts {
@@ -25,6 +26,8 @@ export interface EndingParts {
 const convergeMsMax = 120_000;
 /** It may have to import more than one snapshot, from a slow store to a slow disk, and its groups go on meanwhile. */
 const newcomerMsMax = 300_000;
+/** Emptying a node moves its replicas one after another, and leaderships wait for nodes that have just come back. */
+const placementMsMax = 300_000;
 const readBackMsMax = 180_000;
 const stepMs = 250;
 const shortLog = 20;
@@ -54,9 +57,33 @@ export class Ending {
       this.#healRest(healed) ??
       this.#until(convergeMsMax, 'equal states of all replicas', () => this.#hasConverged()) ??
       this.#equalStates() ??
+      this.#placement() ??
       this.#newcomer() ??
       this.#equalContents() ??
       this.#nothingLeft()
+    );
+  }
+
+  /** What operators have begun comes to its end, and then placement to rest. */
+  #placement(): string | undefined {
+    const { cluster, nemesis } = this.#parts;
+    if (cluster.plan.membership === undefined) return undefined;
+    nemesis.operators.settle();
+    let rest = { version: 0, sinceMs: cluster.world.nowMs };
+    const isDone = (): boolean => {
+      const { nowMs } = cluster.world;
+      const version = cluster.tables.newest?.tableVersion ?? 0;
+      const isAtRest = nemesis.operators.underWay.length === 0 && misplaced(cluster) === undefined;
+      if (!isAtRest || version !== rest.version) rest = { version, sinceMs: nowMs };
+      return nowMs - rest.sinceMs >= restMs;
+    };
+    if (this.#until(placementMsMax, 'placement at rest', isDone) !== undefined) {
+      const what = misplaced(cluster) ?? `the table stays as it is (version ${cluster.tables.newest?.tableVersion})`;
+      return ['placement at rest', ...nemesis.operators.underWay, what].join('; ');
+    }
+    cluster.count('runs ended with placement at rest');
+    return (
+      this.#until(convergeMsMax, 'equal states of all replicas', () => this.#hasConverged()) ?? this.#equalStates()
     );
   }
 
@@ -105,8 +132,10 @@ export class Ending {
   #equalContents(): string | undefined {
     const { cluster } = this.#parts;
     const found = new Map<string, { readonly node: number; readonly content: ContentDigest }[]>();
-    let left = this.#members().length;
-    for (const { node, partitionId } of this.#members()) {
+    // Metadata is nothing but state, which was compared by its hash.
+    const members = this.#members().filter(({ partitionId }) => partitionId !== 0);
+    let left = members.length;
+    for (const { node, partitionId } of members) {
       const replica = node.manager?.replicas.find((candidate) => candidate.partitionId === partitionId);
       if (replica === undefined) return `node ${node.id} serves partition ${partitionId}`;
       const add = (content: ContentDigest): void => {
@@ -201,10 +230,12 @@ export class Ending {
 
   #isQuorumEverywhere(nodes: readonly SimulatedNode[]): boolean {
     const { cluster } = this.#parts;
-    const replicas = new Set(nodes.map((node) => node.replicaId));
-    return [...cluster.checker.truths.keys()].every((partitionId) =>
-      cluster.configurations(partitionId).every((confState) => isQuorum(confState, (replica) => replicas.has(replica))),
-    );
+    return [...cluster.checker.truths.keys()].every((partitionId) => {
+      const replicas = new Set(nodes.map((node) => node.replicaIdIn(partitionId)));
+      return cluster
+        .configurations(partitionId)
+        .every((confState) => isQuorum(confState, (replica) => replicas.has(replica)));
+    });
   }
 
   #heal(healed: readonly SimulatedNode[]): void {
@@ -261,7 +292,7 @@ export class Ending {
   #hasConverged(): boolean {
     const { cluster } = this.#parts;
     return this.#members().every(({ node, partitionId }) => {
-      const record = cluster.checker.record(partitionId, node.replicaId);
+      const record = cluster.checker.record(partitionId, node.replicaIdIn(partitionId));
       const committed = cluster.checker.truth(partitionId)?.committedLsn ?? 0;
       return record !== undefined && record.running && record.applied === committed;
     });
@@ -292,7 +323,10 @@ export class Ending {
     const { cluster } = this.#parts;
     return [...cluster.checker.truths].flatMap(([partitionId, truth]) =>
       cluster.nodes
-        .filter((node) => node.keptDown === undefined && membersOf(truth.newestConfiguration).includes(node.replicaId))
+        .filter(
+          (node) =>
+            node.keptDown === undefined && membersOf(truth.newestConfiguration).includes(node.replicaIdIn(partitionId)),
+        )
         .map((node) => ({ node, partitionId })),
     );
   }

@@ -32,16 +32,15 @@ export class FaultBudget {
     if (this.isArchiveDamaged()) return false;
     if (plan.nodes < 3 || this.damaged.size > 0 || node.keptDown !== undefined || this.isConfigurationChanging())
       return false;
-    const intact = new Set(
-      this.#cluster.nodes.flatMap((other) => (other === node || other.damaged ? [] : [other.replicaId])),
-    );
+    const others = this.#cluster.nodes.filter((other) => other !== node && !other.damaged);
     for (const [partitionId, { newestConfiguration }] of checker.truths) {
+      const intact = new Set(others.map((other) => other.replicaIdIn(partitionId)));
       // Only the newest: one that a replica far behind still has in force may name replicas that are gone.
       if (!isQuorum(newestConfiguration, (replica) => intact.has(replica))) return false;
       for (const confState of this.#cluster.configurations(partitionId)) {
         if (confState.votersOutgoing.length > 0) return false;
-        const others = new Set(votersOf(confState).filter((voter) => voter !== node.replicaId));
-        if (!isQuorum(confState, (replica) => others.has(replica))) return false;
+        const rest = new Set(votersOf(confState).filter((voter) => voter !== node.replicaIdIn(partitionId)));
+        if (!isQuorum(confState, (replica) => rest.has(replica))) return false;
       }
     }
     return checker.truths.size > 0;
@@ -67,8 +66,9 @@ export class FaultBudget {
     if (truth === undefined || this.damaged.size > 0 || this.isArchiveDamaged() || this.isConfigurationChanging())
       return false;
     return this.#cluster.nodes.every((node) => {
-      if (!this.#cluster.isMember(partitionId, node.replicaId)) return true;
-      const record = checker.record(partitionId, node.replicaId);
+      const replicaId = node.replicaIdIn(partitionId);
+      if (!this.#cluster.isMember(partitionId, replicaId)) return true;
+      const record = checker.record(partitionId, replicaId);
       return record !== undefined && record.durableLsn >= truth.archivedLsn && record.installing === undefined;
     });
   }

@@ -1,10 +1,12 @@
 /** Draws the plan of a run from its seed: which nodes, which weather, which clients, and what is done to them when. */
 import { RandomStream } from '../engine/random.js';
 import { fairWeather } from '../network/network.js';
-import type { ClientPlan, ClockWeather, DiskWeather, Plan, Profile, StreamPlan } from '../plan.js';
+import type { ClientPlan, DiskWeather, Plan, Profile } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
+import { clusterPlan } from './cluster-plan.js';
 import { drawActions } from './draw-actions.js';
 import { calmSnapshots, drawSnapshots } from './draw-snapshots.js';
+import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams, streamPlan } from './draw-weather.js';
 
 const kibibyte = 1024;
 
@@ -18,6 +20,8 @@ export const calmDisk: DiskWeather = {
 
 export function makePlan(seed: number, profile: Profile, durationMs: number): Plan {
   switch (profile) {
+    case 'cluster':
+      return clusterPlan(seed, durationMs);
     case 'calm':
       return calmPlan(seed, durationMs);
     case 'swarm':
@@ -67,15 +71,11 @@ function calmPlan(seed: number, durationMs: number): Plan {
   };
 }
 
-function streamPlan(name: string, partition: number): StreamPlan {
-  return { name, partition, retentionBytes: 0, retentionAgeMs: 0, mayBeDeleted: false };
-}
-
 /**
  * Swarm testing (Groce and others, 2012): each seed leaves many kinds of faults out altogether, and is hard on the rest.
  * Runs in which everything goes wrong at once find less, for one fault hides the other.
  */
-function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm'>): Plan {
+function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, 'calm' | 'cluster'>): Plan {
   const random = new RandomStream(seed, 'plan');
   const hasSpares = profile === 'churn' || profile === 'bootstrap';
   const nodes = nodesOf(random, profile);
@@ -141,61 +141,4 @@ function busierFor(profile: Profile, clients: ClientPlan): ClientPlan {
 function drawBandwidth(seed: number): number {
   const random = new RandomStream(seed, 'bandwidth');
   return random.chance(0.2) ? random.pick([10, 50, 250]) : 0;
-}
-
-function drawNetwork(random: RandomStream): Omit<Plan['network'], 'bytesPerMs'> {
-  const some = <Value>(odds: number, value: () => Value, otherwise: Value): Value =>
-    random.chance(odds) ? value() : otherwise;
-  return {
-    latencyMsMin: 0.2,
-    latencyMsMax: some(0.3, () => random.pick([5, 20, 80]), 1.5),
-    loss: some(0.4, () => random.pick([0.001, 0.01, 0.1]), 0),
-    duplicate: some(0.4, () => random.pick([0.001, 0.02, 0.1]), 0),
-    reorder: some(0.4, () => random.pick([0.01, 0.1, 0.3]), 0),
-    reorderMsMax: random.pick([2, 20, 300]),
-    replayOld: some(0.3, () => random.pick([0.001, 0.02]), 0),
-  };
-}
-
-function drawDisk(random: RandomStream): DiskWeather {
-  return {
-    operationMsMax: random.pick([0.1, 0.1, 1]),
-    syncMsMax: random.pick([1, 1, 5, 20]),
-    tornSectorsPerMille: random.pick([0, 100, 500]),
-    crashPerMillion: random.chance(0.5) ? random.pick([5, 20, 60]) : 0,
-    powerLossPerMille: random.pick([0, 300, 700]),
-  };
-}
-
-function drawClock(random: RandomStream): ClockWeather {
-  return {
-    skewMs: random.chance(0.3) ? Math.floor(random.between(-60_000, 60_000)) : 0,
-    drift: random.chance(0.3) ? random.between(-0.1, 0.1) : 0,
-  };
-}
-
-function drawStreams(random: RandomStream, partitions: number): StreamPlan[] {
-  const streams: StreamPlan[] = [];
-  for (let partition = 1; partition <= partitions; partition += 1) {
-    streams.push(streamPlan(`main-${partition}`, partition));
-    if (random.chance(0.5))
-      streams.push({ ...streamPlan(`kept-${partition}`, partition), retentionBytes: random.pick([2, 10]) * kibibyte });
-    if (random.chance(0.3))
-      streams.push({ ...streamPlan(`aged-${partition}`, partition), retentionAgeMs: random.pick([20_000, 60_000]) });
-    if (random.chance(0.5)) streams.push({ ...streamPlan(`gone-${partition}`, partition), mayBeDeleted: true });
-  }
-  return streams;
-}
-
-function drawClients(random: RandomStream): ClientPlan {
-  return {
-    appendsPerSecond: random.pick([3, 8, 20]),
-    producers: random.integer(2, 6),
-    conditionalAppenders: random.integer(0, 3),
-    readers: random.integer(1, 3),
-    walkers: random.integer(0, 2),
-    loss: random.chance(0.5) ? random.pick([0.001, 0.01, 0.05]) : 0,
-    recordsMax: random.pick([1, 4]),
-    recordBytesMax: random.pick([0, 100, 2000]),
-  };
 }

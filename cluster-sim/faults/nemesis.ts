@@ -1,6 +1,7 @@
 /** Does to a cluster what the plan says, when it says so; and no more than the fault budget allows. */
 import { asReplicaId } from '../../src/base/ids.js';
 import { isLogboomError } from '../../src/base/errors.js';
+import { Operators } from './operators.js';
 import type { Cluster } from '../nodes/cluster.js';
 import type { SimulatedNode } from '../nodes/simulated-node.js';
 import { cutsOf } from '../network/topologies.js';
@@ -23,12 +24,14 @@ const damageAgainMs = 500;
 
 export class Nemesis {
   readonly budget: FaultBudget;
+  readonly operators: Operators;
   readonly #cluster: Cluster;
   #ended = false;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.budget = new FaultBudget(cluster);
+    this.operators = new Operators(cluster, this.budget);
     cluster.replaceLater = (nodeId) => {
       const node = cluster.node(nodeId);
       cluster.world.after(2000, () => node?.keptDown !== undefined && this.#replaceDamaged(node));
@@ -152,6 +155,13 @@ export class Nemesis {
         return this.#rotBeforeSnapshot(action);
       case 'transfer-leader':
         return this.#transferLeader(action);
+      case 'node-joins':
+      case 'node-leaves':
+      case 'node-drained':
+      case 'replica-moves':
+      case 'zone-changes':
+      case 'setting-changes':
+        return this.operators.do(action);
       case 'change-voters':
         return this.#changeVoters(action);
       case 'delete-stream':
@@ -172,7 +182,10 @@ export class Nemesis {
     }
   }
 
-  #doToNode(action: Extract<Action, { readonly node: number }>, node: SimulatedNode): void {
+  #doToNode(
+    action: Extract<Action, { readonly kind: 'clock-jump' | 'clock-drift' | 'bit-rot' | 'wipe' }>,
+    node: SimulatedNode,
+  ): void {
     const cluster = this.#cluster;
     switch (action.kind) {
       case 'clock-jump':
@@ -182,6 +195,7 @@ export class Nemesis {
         node.clock.setDrift(action.drift);
         return this.#did(action, node.id, `clock drifts by ${(100 * action.drift).toFixed(1)} %`);
       case 'wipe':
+        if (cluster.plan.membership !== undefined) return this.operators.do(action);
         if (!this.budget.mayDamage(node)) return;
         if (cluster.mutant === 'wiped-disk-keeps-its-identity') return node.wipe(action.downMs, true);
         return this.#replace(node, action.downMs);
@@ -305,7 +319,8 @@ export class Nemesis {
     const target = this.#cluster.node(to);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     if (replica === undefined || target === undefined || leader === target) return;
-    const successor = asReplicaId(target.replicaId);
+    if (target.replicaIdIn(partition) === 0) return;
+    const successor = asReplicaId(target.replicaIdIn(partition));
     if (Math.floor(atMs) % 2 === 0) {
       this.#ask(() => replica.transferLeader(successor));
     } else {
@@ -317,7 +332,7 @@ export class Nemesis {
       );
     }
     this.#cluster.count('leadership transfers');
-    this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${target.replicaId}`);
+    this.#cluster.note(leader?.id ?? 0, `p${partition}: hands leadership to ${successor}`);
   }
 
   #changeVoters({ partition, pick }: { readonly partition: number; readonly pick: number }): void {

@@ -7,12 +7,14 @@ import type { WalOptions } from '../../src/wal/index.js';
 import { ArchiveChecker } from '../checkers/archive-checker.js';
 import { ClusterChecker } from '../checkers/cluster-checker.js';
 import type { ReplicaRecord } from '../checkers/replica-record.js';
-import { describeConfiguration, membersOf } from '../checkers/quorums.js';
+import { describeConfiguration, membersOf, votersOf } from '../checkers/quorums.js';
+import { TableChecker } from '../checkers/table-checker.js';
 import { Verdict } from '../checkers/verdict.js';
 import { AppliedCommands, ObservedMachine } from '../clients/observed-machine.js';
 import { RandomStream } from '../engine/random.js';
 import type { World } from '../engine/world.js';
 import { Network } from '../network/network.js';
+import { LinkFabric } from '../network/simulated-links.js';
 import { StaleMessages } from '../network/stale-messages.js';
 import type { SimulationMutant } from '../mutants.js';
 import type { Plan } from '../plan.js';
@@ -49,6 +51,8 @@ export class Cluster implements Surroundings {
   readonly verdict: Verdict;
   readonly checker: ClusterChecker;
   readonly objects: SharedObjects;
+  readonly fabric: LinkFabric;
+  readonly tables: TableChecker;
   readonly archives: ArchiveChecker;
   objectsDownUntilMs = 0;
   readonly applied = new AppliedCommands();
@@ -85,7 +89,10 @@ export class Cluster implements Surroundings {
     );
     this.network = new Network(world, this.random('network'), plan.network);
     this.staleMessages = plan.profile === 'bootstrap' ? new StaleMessages(world, this.random('stale')) : undefined;
-    this.checker = new ClusterChecker(this.verdict, this.#events(), () => plan.nodes);
+    this.checker = new ClusterChecker(this.verdict, this.#events(), {
+      nodesKnown: () => plan.nodes,
+      isPlaced: plan.membership !== undefined,
+    });
     this.objects = new SharedObjects(() => world.nowMs, 'simulated://');
     this.archives = new ArchiveChecker({
       verdict: this.verdict,
@@ -112,6 +119,8 @@ export class Cluster implements Surroundings {
       indexMemtableBytesMax: 192 * kibibyte,
       heldBytesMax: 128 * kibibyte,
     };
+    this.fabric = new LinkFabric(this.network, (machine) => this.node(machine)?.hasPower !== false);
+    this.tables = new TableChecker(this.verdict);
     this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimulatedNode(this, index + 1));
   }
 
@@ -128,15 +137,15 @@ export class Cluster implements Surroundings {
     return this.nodes[id - 1];
   }
 
-  nodeOfReplica(replicaId: number): SimulatedNode | undefined {
-    return this.nodes.find((node) => node.replicaId === replicaId);
+  nodeOfReplica(partitionId: number, replicaId: number): SimulatedNode | undefined {
+    return this.nodes.find((node) => node.replicaIdIn(partitionId) === replicaId);
   }
 
   /** The node that leads a partition as of the highest term; undefined when none does. */
   leaderOf(partitionId: number): SimulatedNode | undefined {
     let leader: { readonly node: SimulatedNode; readonly term: number } | undefined;
     for (const node of this.nodes) {
-      const record = this.checker.record(partitionId, node.replicaId);
+      const record = this.checker.record(partitionId, node.replicaIdIn(partitionId));
       if (record === undefined || !record.isLeader || !node.isUp) continue;
       if (leader === undefined || record.term > leader.term) leader = { node, term: record.term };
     }
@@ -150,7 +159,7 @@ export class Cluster implements Surroundings {
   /** Every configuration that some replica has in force: what a quorum of must be there for the cluster to go on. */
   configurations(partitionId: number): readonly ConfState[] {
     const found = [...this.checker.records]
-      .filter((record) => record.partitionId === partitionId)
+      .filter((record) => record.partitionId === partitionId && !record.discarded)
       .map(({ confState }) => confState);
     const newest = this.checker.truth(partitionId)?.newestConfiguration;
     return newest === undefined ? found : [newest, ...found];
@@ -169,6 +178,28 @@ export class Cluster implements Surroundings {
     return Object.fromEntries(
       Object.entries(this.network.counts).map(([name, count]) => [`messages ${name}`, count as number]),
     );
+  }
+
+  /** A node that the cluster lets go has nothing that a group counts on; what is on its disk is of no use any more. */
+  nodeExpelled(nodeId: number): void {
+    const { checker, tables, verdict } = this;
+    const known = tables.node(nodeId);
+    verdict.require(
+      known?.state === 'removed',
+      'removed-nodes-hold-nothing',
+      () => `node ${nodeId} is told that it was removed, and is ${known?.state ?? 'unknown'}`,
+    );
+    for (const [partitionId, { newestConfiguration }] of checker.truths) {
+      const held = [...checker.records].find(
+        (record) => record.partitionId === partitionId && record.nodeId === nodeId && !record.discarded,
+      );
+      verdict.require(
+        held === undefined || !votersOf(newestConfiguration).includes(held.replicaId),
+        'placement-keeps-majorities',
+        () => `node ${nodeId} ends, and replica ${held?.replicaId} of partition ${partitionId} still votes`,
+      );
+    }
+    checker.nodeLost(nodeId);
   }
 
   count(what: string, by = 1): void {
@@ -194,6 +225,8 @@ export class Cluster implements Surroundings {
       onLeader: (record) => {
         this.count('elections');
         this.note(record.nodeId, `leads partition ${record.partitionId} in term ${record.term}`);
+        // Clients know nothing of the metadata.
+        if (record.partitionId === 0) return;
         const awaiting = this.#awaitingElection;
         this.#awaitingElection = [];
         for (const resolve of awaiting) resolve({ partition: record.partitionId, node: record.nodeId });
@@ -250,7 +283,7 @@ export class Cluster implements Surroundings {
   #checkSight(record: ReplicaRecord, trimPoint: number): void {
     const { voters, votersOutgoing } = record.confState;
     for (const voter of [...voters, ...votersOutgoing]) {
-      const node = this.nodeOfReplica(voter);
+      const node = this.nodeOfReplica(record.partitionId, voter);
       const isNew = this.world.nowMs - (this.#voterSinceMs.get(voter) ?? 0) < proofMsMax;
       this.verdict.require(
         node === undefined || isNew || node.repository?.hasSeenIt === true,

@@ -238,6 +238,7 @@ function withOverrides(observer: ReplicaObserver, overrides: Partial<ReplicaObse
     onInstalling: (start) => observer.onInstalling(start),
     onInstalled: (start, stateHash) => observer.onInstalled(start, stateHash),
     onFault: (error) => observer.onFault(error),
+    onDiscarded: () => observer.onDiscarded(),
     ...overrides,
   };
 }

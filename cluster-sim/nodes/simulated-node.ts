@@ -1,49 +1,35 @@
 /** One machine of the cluster, and the server process on it: started, killed, paused, restarted by a supervisor. */
 import { crc32 } from 'node:zlib';
-import { InvariantViolation } from '../../src/base/assert.js';
 import { isLogboomError } from '../../src/base/errors.js';
-import { asNodeId, asPartitionId, asReplicaId } from '../../src/base/ids.js';
 import { withShortCrc32 } from '../../src/base/short-crc32.js';
 import { isDiskError } from '../../src/base/ports/disk.js';
 import type { Environment } from '../../src/base/ports/environment.js';
 import type { Random } from '../../src/base/ports/random.js';
 import { noMetrics } from '../../src/base/ports/metrics.js';
-import {
-  defaultReplicaOptions,
-  PartitionManager,
-  type ReplicaPlacement,
-  type ReplicaStart,
-} from '../../src/partition/index.js';
-import { decodeMessage, encodeMessage } from '../../src/raft/index.js';
-import type { ConfState, WireMessage } from '../../src/raft/types.js';
 import { StoreFailure } from '../../src/state-store/index.js';
-import type { StreamsResult } from '../../src/streams/index.js';
-import type { ObservedMachine } from '../clients/observed-machine.js';
-import type { PartitionLog } from '../../src/wal/types.js';
 import { RealityError } from '../engine/guards.js';
 import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
 import { SimulatedStoreProvider } from '../simulated-ordered-store.js';
-import { mutatedDisk, mutatedObserver, mutateLogBeforeStart } from './mutant-adapters.js';
-import { acceptHalfImports } from './import-mutants.js';
+import { mutatedDisk, mutateLogBeforeStart } from './mutant-adapters.js';
 import { NodeClock } from './node-clock.js';
-import { archivingOf, NodeRepository } from './node-repository.js';
+import { NodeRepository } from './node-repository.js';
 import { nodeLogger } from './node-logger.js';
-import { NodeStores } from './node-stores.js';
+import { MemberProgram } from './member-program.js';
+import { dataDirectory, type ServerProgram } from './server-program.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
-import { runMaintenance } from './maintenance.js';
-import type { Manager, Surroundings } from './surroundings.js';
+import { WiredProgram } from './wired-program.js';
+import type { Machine, Manager, Surroundings } from './surroundings.js';
 
 export type NodeState = 'down' | 'starting' | 'up' | 'stopping';
 export type CrashKind = 'process' | 'power';
 
 const shortOrNativeCrc32 = withShortCrc32(crc32);
-const directory = '/data';
 /** Behind the header block of a segment. */
 const groupsFrom = 8192;
 /** How long a supervisor waits before it starts a process that ended by itself. */
 const supervisorMs = 1000;
 
-export class SimulatedNode {
+export class SimulatedNode implements Machine {
   readonly id: number;
   readonly clock: NodeClock;
   readonly disk: SimulatedDisk;
@@ -60,11 +46,16 @@ export class SimulatedNode {
   keptDown: string | undefined;
   /** Faults to come, each for the next operation of its kind. */
   readonly nextFaults = new Map<DiskOperation['kind'], DiskFault>();
+  /** False after a power loss, until it is started again: the machine answers nobody, not even that no process is there. */
+  hasPower = true;
   /** Simulated time until which the disk does nothing. */
   hangsUntilMs = 0;
   /** Where the newest synced write to the log began. */
   lastLogSync: { readonly path: string; readonly position: number } | undefined;
   readonly #cluster: Surroundings;
+  readonly #program: ServerProgram;
+  /** The same; undefined where the simulator wires replicas together. */
+  readonly memberProgram: MemberProgram | undefined;
   /** Where a group of the log should have been that was written somewhere else, until two more are there. */
   #astray: { readonly path: string; later: number } | undefined;
   #misdirect: number | undefined;
@@ -91,6 +82,8 @@ export class SimulatedNode {
       faults: { ...plan.stores, keepsLog: cluster.mutant === 'store-keeps-own-log' },
     });
     this.repository = plan.snapshots && new NodeRepository(cluster, plan.snapshots, id);
+    this.memberProgram = plan.membership && new MemberProgram(cluster, this, plan.membership);
+    this.#program = this.memberProgram ?? new WiredProgram(cluster, this);
   }
 
   get isUp(): boolean {
@@ -102,9 +95,15 @@ export class SimulatedNode {
     return this.#cluster.random(`node-${this.id}`);
   }
 
+  /** Id of this node's replica of a partition; 0: none. */
+  replicaIdIn(partitionId: number): number {
+    return this.#program.replicaIdIn(partitionId);
+  }
+
   start(): void {
     if (this.state !== 'down' || this.keptDown !== undefined) return;
     this.state = 'starting';
+    this.hasPower = true;
     this.#cluster.note(this.id, 'start');
     const life = this.#life;
     this.#open(life).then(
@@ -129,6 +128,7 @@ export class SimulatedNode {
     this.stores.crash();
     if (kind === 'power') this.disk.powerLoss();
     else this.disk.processCrash();
+    this.hasPower = kind !== 'power';
     this.#cluster.note(this.id, kind === 'power' ? 'power loss' : 'crash');
     if (this.#astray !== undefined) return this.refusedToServe();
     this.startAfter(downMs);
@@ -151,10 +151,7 @@ export class SimulatedNode {
     this.#cluster.note(this.id, 'clean stop');
     this.#cluster.count('clean restarts');
     const life = this.#life;
-    const stopped = manager
-      .drain(1000)
-      .then(() => manager.stop())
-      .then(() => this.repository?.stop());
+    const stopped = this.#program.stop(manager);
     const after = (): void => {
       if (life !== this.#life) return;
       this.#end();
@@ -176,7 +173,8 @@ export class SimulatedNode {
     this.#misdirect = undefined;
     this.crash('power', undefined);
     this.disk.wipe();
-    this.stores.remove(directory);
+    this.stores.remove(dataDirectory);
+    this.#program.wiped();
     this.lastLogSync = undefined;
     this.nextFaults.clear();
     this.#cluster.checker.nodeLost(this.id);
@@ -210,34 +208,10 @@ export class SimulatedNode {
     this.#cluster.note(this.id, 'resume');
   }
 
-  /** A message from the network. */
-  receive(partitionId: number, bytes: Uint8Array): void {
-    if (this.state !== 'up' && this.state !== 'stopping') return;
-    this.clock.inProcess(() => {
-      const { manager } = this;
-      if (manager === undefined) return;
-      const message = decodeMessage(bytes);
-      if (message.to !== this.replicaId) return;
-      this.#cluster.trace(this.id, partitionId, message);
-      try {
-        manager.deliver(asPartitionId(partitionId), message);
-      } catch (error) {
-        // The replica has stopped on it already, and told its observer.
-        if (!(error instanceof InvariantViolation) && !isLogboomError(error)) throw error;
-      }
-    });
-  }
-
   async #open(life: number): Promise<Manager> {
-    const { plan, mutant } = this.#cluster;
+    const { mutant } = this.#cluster;
     mutateLogBeforeStart(this.disk, mutant);
     const disk = mutatedDisk(this.disk.mount(), mutant);
-    const logs = new Map<number, PartitionLog>();
-    for (const path of [directory, `${directory}/wal`, `${directory}/partitions`]) {
-      if (!(await disk.exists(path))) await disk.makeDirectory(path);
-      // Also one that was there: see src/server/data-directory.ts.
-      await disk.syncDirectory(path.slice(0, path.lastIndexOf('/')) || '/');
-    }
     const environment: Environment = {
       clock: this.clock,
       random: this.serviceRandom,
@@ -249,82 +223,39 @@ export class SimulatedNode {
       }),
       metrics: noMetrics,
     };
-    const { snapshots } = plan;
-    const storeProvider = new NodeStores({ provider: this.stores, disk, mutant });
-    if (mutant === 'half-import-accepted') {
-      const { objects, storeSizes: sizes } = this.#cluster;
-      const directories = this.#placements().map(({ partitionId }) => `${directory}/partitions/${partitionId}`);
-      await acceptHalfImports({
-        disk,
-        provider: storeProvider,
-        crc32: shortOrNativeCrc32,
-        sizes,
-        objects,
-        directories,
-      });
-    }
-    const repository = this.repository?.connect(environment, this.clock);
-    const options = {
-      nodeId: asNodeId(this.id),
-      replicas: this.#placements(),
-      transport: {
-        send: (partitionId: number, messages: readonly WireMessage[]) => this.#send(life, partitionId, messages),
+    return this.#program.start({
+      environment,
+      disk,
+      isAlive: () => life === this.#life,
+      onFatal: (error) => {
+        if (life === this.#life) this.#processEnds(error);
       },
-      nodesKnown: () => plan.nodes,
-      storeProvider,
-      createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),
-      wal: this.#cluster.walOptions,
-      flush: { ageMs: plan.flushAgeMs },
-      storeSizes: this.#cluster.storeSizes,
-      replica: {
-        ...defaultReplicaOptions,
-        electionTicks: plan.electionTicks,
-        reads: { readMode: plan.readMode },
-        // The writes of one group must fit the small memtables of the simulation.
-        processor: { ...defaultReplicaOptions.processor, groupEntriesMax: 128 },
-        ...(snapshots === undefined ? {} : archivingOf(snapshots)),
-      },
-      tickMs: plan.tickMs,
-      walTargetBytes: 4 * plan.segmentBytes,
-      observe: (start: ReplicaStart) =>
-        mutatedObserver(this.#cluster.checker.observe(this.id, start), start, { mutant, logs }),
-      ...(repository === undefined ? {} : { repository }),
-      ...(this.#cluster.raftMutant === undefined ? {} : { mutant: this.#cluster.raftMutant }),
-    };
-    return PartitionManager.open<StreamsResult, ObservedMachine>(environment, options, directory);
-  }
-
-  #placements(): ReplicaPlacement[] {
-    const { plan } = this.#cluster;
-    const confState: ConfState = {
-      voters: plan.initialVoters.map(asReplicaId),
-      votersOutgoing: [],
-      learners: [],
-      learnersNext: [],
-      autoLeave: false,
-    };
-    return Array.from({ length: plan.partitions }, (_, index) => ({
-      partitionId: asPartitionId(index + 1),
-      replicaId: asReplicaId(this.replicaId),
-      confState,
-    }));
+    });
   }
 
   #opened(manager: Manager): void {
     this.manager = manager;
     this.state = 'up';
     this.#cluster.note(this.id, 'up');
-    const life = this.#life;
-    void manager.failed.then((error) => {
-      if (life !== this.#life) return;
-      this.#cluster.count('processes ended by a failed log');
-      this.#cluster.note(this.id, `process ends: ${error.message}`);
-      this.crash('process', supervisorMs);
-    });
-    runMaintenance(this.clock, manager, this.#cluster, () => life === this.#life);
+  }
+
+  #processEnds(error: Error): void {
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
+    this.#cluster.count('processes ended by a failed log');
+    this.#cluster.note(this.id, `process ends: ${error.message}`);
+    this.crash('process', supervisorMs);
+  }
+
+  /** The cluster does not take it any more: it is not started again with this data directory. */
+  #expelled(): void {
+    this.crash('process', undefined);
+    this.keptDown = 'removed from the cluster';
+    this.#cluster.note(this.id, 'ends: removed from the cluster');
+    this.#cluster.nodeExpelled(this.id);
   }
 
   #startFailed(error: unknown): void {
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
     this.#cluster.note(this.id, `start failed: ${String(error)}`);
     this.#cluster.count('failed starts');
     const refused = isLogboomError(error, 'WAL_CORRUPT') || isLogboomError(error, 'STATE_STORE_CORRUPT');
@@ -356,7 +287,7 @@ export class SimulatedNode {
     for (const replica of this.manager?.replicas ?? []) {
       if (replica.status.bootstrap === undefined) continue;
       this.#cluster.count('bootstraps interrupted');
-      const record = this.#cluster.checker.record(replica.partitionId, this.replicaId);
+      const record = this.#cluster.checker.record(replica.partitionId, this.replicaIdIn(replica.partitionId));
       if (record?.installing !== undefined) this.#cluster.count('crashes while a snapshot is put in place');
     }
   }
@@ -368,23 +299,8 @@ export class SimulatedNode {
     this.state = 'down';
     this.manager = undefined;
     this.clock.endProcess();
+    this.#program.ended();
     this.#cluster.checker.nodeStopped(this.id);
-  }
-
-  #send(life: number, partitionId: number, messages: readonly WireMessage[]): void {
-    // The process died in the middle of what it is doing: none of the rest leaves the machine.
-    if (life !== this.#life) return;
-    const { network, checker, staleMessages } = this.#cluster;
-    for (const message of messages) {
-      checker.checkSent(partitionId, message);
-      const target = this.#cluster.nodeOfReplica(message.to);
-      if (target === undefined) continue;
-      const bytes = encodeMessage(message);
-      const deliver = (): void => target.receive(partitionId, bytes);
-      if (message.type === 'append' && message.entries.length > 0)
-        staleMessages?.keep(this.id, target.id, partitionId, deliver);
-      network.send(this.id, target.id, bytes.length, deliver);
-    }
   }
 
   /** Faults at the boundary of each disk operation. */

@@ -17,8 +17,8 @@ export function describeReplicas(cluster: Cluster): string {
       `partition ${partitionId}: ${describeConfiguration(truth.newestConfiguration)}, committed ${truth.committedLsn}`,
     );
     for (const node of cluster.nodes) {
-      const record = cluster.checker.record(partitionId, node.replicaId);
-      const where = `  node ${node.id} replica ${node.replicaId} ${node.keptDown ?? node.state}${node.clock.isPaused ? ' paused' : ''}`;
+      const record = cluster.checker.record(partitionId, node.replicaIdIn(partitionId));
+      const where = `  node ${node.id} replica ${node.replicaIdIn(partitionId)} ${node.keptDown ?? node.state}${node.clock.isPaused ? ' paused' : ''}`;
       if (record === undefined) {
         lines.push(where);
         continue;

@@ -40,7 +40,7 @@ export class Sampler {
       const { manager } = node;
       if (manager === undefined || node.clock.isPaused) continue;
       for (const replica of manager.replicas) {
-        const record = checker.record(replica.partitionId, node.replicaId);
+        const record = checker.record(replica.partitionId, node.replicaIdIn(replica.partitionId));
         if (record?.isLeader !== true) continue;
         for (const follower of replica.raftStatus.progress) {
           verdict.require(

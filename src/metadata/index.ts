@@ -27,6 +27,7 @@ export { supportedFeatureLevel } from './feature-level.js';
 
 export { encodeCommand } from './commands/codec.js';
 export type * from './commands/commands.js';
+export { metadataMutants, type MetadataMutant } from './mutants.js';
 export { expectApplied, MetadataMachine, tableTopic } from './metadata-machine.js';
 
 export { clusterSettings, settingRules } from './settings.js';

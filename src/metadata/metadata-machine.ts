@@ -8,6 +8,7 @@ import { ClusterTable, Draft } from './cluster-table.js';
 import { applyCommand, decodeCommand } from './commands/codec.js';
 import { supportedFeatureLevel } from './feature-level.js';
 import { loadContents } from './load.js';
+import type { MetadataMutant } from './mutants.js';
 import type { AppliedResult, ClusterState, MetadataResult } from './types.js';
 
 /** The only topic of `publish`: something in the table has changed. */
@@ -16,6 +17,8 @@ export const tableTopic = 0;
 export interface MetadataMachineOptions {
   /** The highest feature level that this build supports; for tests of upgrades. */
   readonly supportedFeatureLevel?: number;
+  /** A deliberate bug; only the simulator sets it. */
+  readonly mutant?: MetadataMutant | undefined;
 }
 
 /**
@@ -28,10 +31,12 @@ export interface MetadataMachineOptions {
 export class MetadataMachine implements StateMachine<MetadataResult> {
   readonly #table = new ClusterTable();
   readonly #supportedFeatureLevel: number;
+  readonly #mutant: MetadataMutant | undefined;
   #appliedLsn = 0;
 
   constructor(options: MetadataMachineOptions = {}) {
     this.#supportedFeatureLevel = options.supportedFeatureLevel ?? supportedFeatureLevel;
+    this.#mutant = options.mutant;
   }
 
   /** @throws LogboomError DATA_CORRUPT; FEATURE_LEVEL_UNSUPPORTED when the state is of a newer build */
@@ -54,7 +59,7 @@ export class MetadataMachine implements StateMachine<MetadataResult> {
     const { command, timeMs: stampedMs } = decodeCommand(entry);
     const draft = new Draft(this.#table.contents);
     const timeMs = Math.max(draft.cluster?.entryTimeMs ?? 0, stampedMs);
-    const verdict = applyCommand(command, { lsn, timeMs, draft });
+    const verdict = applyCommand(command, { lsn, timeMs, draft, mutant: this.#mutant });
     if (verdict.type === 'accepted' && draft.hasChanged) {
       this.#requireSupported(draft.cluster?.featureLevel ?? 0);
       this.#table.commit(draft, timeMs, transaction);

@@ -42,4 +42,6 @@ export interface ReplicaObserver {
   onInstalled(start: LogStart, stateHash: StateHash): void;
   /** The replica has stopped for good. */
   onFault(error: Error): void;
+  /** The node has given the replica up, durably: it must never start again. */
+  onDiscarded(): void;
 }

@@ -488,6 +488,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** The replica is removed from this node: closes as `stop` does, and writes nothing more. */
   discard(): Promise<void> {
+    this.#observer?.onDiscarded();
     return this.#end(false);
   }
 

@@ -3,38 +3,34 @@ import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { LogboomError } from '../base/errors.js';
-import { firstFeatureLevel } from '../base/feature-level.js';
-import { asNodeId } from '../base/ids.js';
-import { isDiskError } from '../base/ports/disk.js';
 import { sleep } from '../base/ports/clock.js';
-import { PartitionManager } from '../partition/index.js';
-import { RetentionTask } from '../partition/retention-task.js';
+import { LevelDbProvider } from '../state-store/index.js';
+import { Links } from '../transport/index.js';
 import { makeLogger } from './adapters/pino-logger.js';
 import { nodeEnvironmentParts } from './adapters/node-environment.js';
 import { PromMetrics } from './adapters/prom-metrics.js';
 import { ZstdCompressor } from './adapters/zstd-compressor.js';
 import { shuttingDown } from './admission.js';
-import { openDataDirectory } from './data-directory.js';
+import { openAround } from './cluster-around.js';
 import type { AppendAdmission } from './admission.js';
-import { ClusterMember } from './cluster/cluster-member.js';
 import { DiskWatch } from './disk-watch.js';
 import { Health } from './health.js';
 import { HttpServer } from './http-server.js';
 import { formatAddress, reachableAddress } from './listen.js';
-import { partitionManagerOptions, streamsLimitsOf } from './partition-options.js';
+import { MemberNode } from './member-node.js';
 import { ReplayReporter } from './replay-reporter.js';
 import { connectRepository } from './snapshots.js';
 import { NodeSecurity } from './security/node-security.js';
 import { NodeServices } from './services/index.js';
+import { StopSequence } from './stop-sequence.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Logger } from '../base/ports/logger.js';
-import type { ReplayProgress, ReplicaStatus, RepositoryAccess } from '../partition/index.js';
+import type { ReplicaStatus } from '../partition/index.js';
 import type { Configuration } from './config/index.js';
-import type { DataDirectory, NodeIdentity } from './data-directory.js';
+import type { ClusterMember } from './cluster/cluster-member.js';
+import type { NodeIdentity } from './data-directory.js';
 import type { ObservedReplica } from './health.js';
-import type { MemberOptions } from './partition-options.js';
-import type { NodeManager, OwnStreamsReplica } from './replicas.js';
+import type { NodeManager } from './replicas.js';
 import type { NodeFacts } from './services/cluster-service.js';
 
 /** How long clients that were asked to leave may take before their connections are closed. */
@@ -112,15 +108,11 @@ class Node implements RunningNode {
   readonly #metrics: PromMetrics;
   readonly #compressor = new ZstdCompressor();
   readonly #replay: ReplayReporter;
-  /** What stops each part that was started, in the order of the starts. */
-  readonly #stops: (() => Promise<void> | void)[] = [];
+  readonly #stops: StopSequence;
   readonly #drain = new AbortController();
   readonly #startedUnixMs: number;
   #security: NodeSecurity | undefined;
-  #directory: DataDirectory | undefined;
-  #member: ClusterMember | undefined;
-  #manager: NodeManager | undefined;
-  #repository: RepositoryAccess | undefined;
+  #node: MemberNode | undefined;
   #services: NodeServices | undefined;
   #diskWatch: DiskWatch | undefined;
   #health: Health | undefined;
@@ -143,12 +135,21 @@ class Node implements RunningNode {
       logger: logger.child({ node: this.name }),
       ...options.environment,
     };
+    this.#stops = new StopSequence(this.#environment.logger);
     this.#startedUnixMs = Math.floor(this.#environment.clock.wallMs());
     this.#replay = new ReplayReporter(this.#environment);
   }
 
+  get #member(): ClusterMember | undefined {
+    return this.#node?.member;
+  }
+
+  get #manager(): NodeManager | undefined {
+    return this.#node?.manager;
+  }
+
   get identity(): NodeIdentity {
-    return this.#opened(this.#directory).identity;
+    return this.#opened(this.#node).directory.identity;
   }
 
   get clusterId(): string {
@@ -156,7 +157,7 @@ class Node implements RunningNode {
   }
 
   get isNewDirectory(): boolean {
-    return this.#opened(this.#directory).isNew;
+    return this.#opened(this.#node).directory.isNew;
   }
 
   get replayedEntries(): number {
@@ -175,8 +176,7 @@ class Node implements RunningNode {
     this.#security = security;
     security.run();
     this.#stops.push(() => security.stop());
-    const directory = await this.#openDirectory();
-    await this.#listen(await this.#openMember(directory));
+    await this.#listen(await this.#startServices(await this.#startMember()));
     this.startMs = clock.monotonicMs() - startedMs;
     this.#health?.setPhase('serving');
     logger.info('the node serves', {
@@ -193,7 +193,7 @@ class Node implements RunningNode {
   /** Gives back what a start that failed has taken; nothing was acknowledged, so nothing is drained. */
   async abandon(): Promise<void> {
     // What fails here was logged; the caller is to hear why the start failed.
-    await this.#stopAll().catch(() => {});
+    await this.#stops.run().catch(() => {});
   }
 
   drain(): Promise<void> {
@@ -206,86 +206,39 @@ class Node implements RunningNode {
     return this.#stopping;
   }
 
-  async #openDirectory(): Promise<DataDirectory> {
-    const { nodeId, partitions } = this.#configuration;
-    const directory = await openDataDirectory(this.#environment, {
-      path: this.dataDirectory,
-      nodeId: asNodeId(nodeId),
-      partitionCount: partitions,
-      holder: { pid: process.pid, hostname: hostname() },
-    }).catch((error: unknown) => {
-      throw this.#directoryError(error);
-    });
-    this.#directory = directory;
-    this.#stops.push(() => directory.release());
-    return directory;
-  }
-
-  /** What the file system says, in terms of the setting. */
-  #directoryError(error: unknown): unknown {
-    if (!isDiskError(error)) return error;
-    const reason = error.code === 'ENOSPC' ? 'DISK_FULL' : 'CONFIGURATION_INVALID';
-    return new LogboomError(
-      reason,
-      `the data directory ${this.dataDirectory} cannot be used: ${error.message}. Make it a directory that this user may ` +
-        'write to, or choose another one (dataDir)',
-      { facts: { directory: this.dataDirectory, code: error.code }, cause: error },
-    );
-  }
-
-  /** Resolves when the node belongs to a cluster and knows what it holds for it; leaders may still be to be elected. */
-  async #openMember(directory: DataDirectory): Promise<NodeServices> {
+  async #startMember(): Promise<ClusterMember> {
     const { host, port, advertisedAddresses } = this.#configuration;
-    const member = new ClusterMember({
+    const node = new MemberNode({
       environment: this.#environment,
       configuration: this.#configuration,
-      directory,
       security: this.#opened(this.#security),
+      makeLinks: (environment, configuration) => new Links(environment, configuration),
+      storeProvider: new LevelDbProvider(this.#environment.disk),
+      connectRepository: (clusterId) => connectRepository(this.#environment, this.#configuration, clusterId),
+      dataDirectory: this.dataDirectory,
+      holder: { pid: process.pid, hostname: hostname() },
       name: this.name,
       version,
       advertisedAddresses: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, port)],
-      onReplica: (replica) => this.#startRetention(replica),
-      onFatal: (error) => this.#onFatal(error, 'the node cannot hold what the cluster gives to it: it ends at once'),
+      onReplay: (progress) => this.#replay.report(progress),
+      onFatal: (error, what) => this.#onFatal(error, what),
     });
-    this.#member = member;
-    this.#stops.push(() => member.stop());
-    const record = await member.join();
-    const manager = await this.#openPartitions({
-      replicas: member.placements(record),
-      transport: member.transport,
-      nodesKnown: () => member.nodesKnown,
-    });
-    this.#stops.push(() => member.detach());
-    await member.attach(manager, record);
-    return this.#startServices(member);
-  }
-
-  async #openPartitions(member: MemberOptions): Promise<NodeManager> {
-    const { identity } = this.#opened(this.#directory);
-    const { disk } = this.#environment;
-    const onReplay = (progress: ReplayProgress): void => this.#replay.report(progress);
-    const options = partitionManagerOptions(this.#configuration, identity.nodeId, disk, onReplay, member);
-    const repository = connectRepository(this.#environment, this.#configuration, this.clusterId);
-    this.#repository = repository?.connection;
-    this.#stops.push(() => repository?.stop());
-    const manager: NodeManager = await PartitionManager.open(
-      this.#environment,
-      {
-        ...options,
-        softwareVersion: version,
-        ...(repository === undefined ? {} : { repository: repository.connection }),
-      },
-      this.dataDirectory,
-    );
+    this.#node = node;
+    this.#stops.push(() => node.stop());
+    await node.start();
     this.#replay.finish();
-    this.#manager = manager;
-    this.#stops.push(() => manager.stop());
-    void manager.failed.then((error) => this.#onFatal(error));
-    return manager;
+    return this.#opened(node.member);
   }
 
   async #startServices(member: ClusterMember): Promise<NodeServices> {
     const { disk } = this.#configuration;
+    const opened = openAround({
+      nodeId: this.identity.nodeId,
+      clock: this.#environment.clock,
+      member,
+      security: this.#opened(this.#security),
+    });
+    this.#stops.push(() => opened.close());
     const services = new NodeServices({
       environment: this.#environment,
       configuration: this.#configuration,
@@ -293,8 +246,8 @@ class Node implements RunningNode {
       drain: this.#drain.signal,
       nodeFacts: () => this.#facts(),
       replicaOf: (id) => this.#opened(this.#manager).replicaOf(id),
-      repository: this.#repository,
-      cluster: member.around,
+      repository: this.#opened(this.#node).repository?.connection,
+      cluster: opened.around,
       security: this.#opened(this.#security),
     });
     this.#services = services;
@@ -307,17 +260,6 @@ class Node implements RunningNode {
     await diskWatch.run();
     this.#stops.push(() => diskWatch.stop());
     return services;
-  }
-
-  /** Answers what ends it. */
-  #startRetention(replica: OwnStreamsReplica): () => Promise<void> {
-    const retention = new RetentionTask(this.#environment, replica, {
-      checkIntervalMs: this.#configuration.retention.checkIntervalMs,
-      limits: streamsLimitsOf(this.#configuration),
-      featureLevel: () => this.#member?.featureLevel ?? firstFeatureLevel,
-    });
-    retention.run();
-    return () => retention.stop();
   }
 
   async #listen(services: NodeServices): Promise<void> {
@@ -383,28 +325,11 @@ class Node implements RunningNode {
 
   async #runStop(): Promise<void> {
     await this.drain();
-    await this.#stopAll();
+    await this.#stops.run();
     this.#environment.logger.info('the node has stopped', { dataDirectory: this.dataDirectory });
   }
 
-  /** Last started, first stopped. All of them, also when one fails; the first failure is told. */
-  async #stopAll(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const stop of this.#stops.splice(0).toReversed()) {
-      try {
-        await stop();
-      } catch (error) {
-        failures.push(error);
-        this.#environment.logger.error('a part of the node did not stop cleanly', { error });
-      }
-    }
-    if (failures.length > 0) throw failures[0];
-  }
-
-  #onFatal(
-    error: Error,
-    what = 'the write-ahead log has failed: the node ends at once, and does not trust what it reads back',
-  ): void {
+  #onFatal(error: Error, what: string): void {
     this.#environment.logger.error(what, { error });
     if (this.#options.onFatal) this.#options.onFatal(error);
     else process.exit(1);

@@ -1,14 +1,14 @@
 /** From settings to the options of the layers below. */
 import { defaultArchivingOptions } from '../partition/index.js';
-import { defaultStateStoreSizes, LevelDbProvider } from '../state-store/index.js';
+import { defaultStateStoreSizes } from '../state-store/index.js';
 import { defaultStreamsLimits } from '../streams/index.js';
 import { defaultWalOptions } from '../wal/index.js';
 import { entryOverheadBytes, trimModeOf } from './config/contradictions.js';
 import { createMachine } from './replicas.js';
 import type { NodeId } from '../base/ids.js';
-import type { Disk } from '../base/ports/disk.js';
 import type { MetadataMachine, MetadataResult } from '../metadata/index.js';
 import type { ArchivingOptions, PartitionManagerOptions } from '../partition/index.js';
+import type { OrderedStoreProvider } from '../state-store/index.js';
 import type { StreamsLimits, StreamsResult, StreamsStateMachine } from '../streams/index.js';
 import type { Configuration } from './config/index.js';
 
@@ -27,7 +27,10 @@ export function streamsLimitsOf({ limits, producers }: Configuration): StreamsLi
   };
 }
 
-type ManagerOptions = PartitionManagerOptions<StreamsResult | MetadataResult, StreamsStateMachine | MetadataMachine>;
+export type ManagerOptions = PartitionManagerOptions<
+  StreamsResult | MetadataResult,
+  StreamsStateMachine | MetadataMachine
+>;
 
 /** What the node's membership says. */
 export type MemberOptions = Pick<ManagerOptions, 'replicas' | 'transport' | 'nodesKnown'>;
@@ -58,7 +61,7 @@ const ticksPerHeartbeat = 2;
 export function partitionManagerOptions(
   configuration: Configuration,
   nodeId: NodeId,
-  disk: Disk,
+  storeProvider: OrderedStoreProvider,
   onReplay: NonNullable<ManagerOptions['onReplay']>,
   member: MemberOptions,
 ): ManagerOptions {
@@ -68,7 +71,7 @@ export function partitionManagerOptions(
     nodeId,
     ...member,
     tickMs: cluster.heartbeatMs / ticksPerHeartbeat,
-    storeProvider: new LevelDbProvider(disk),
+    storeProvider,
     createMachine,
     onReplay,
     wal: {

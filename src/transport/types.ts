@@ -2,6 +2,7 @@
 import type { LogboomError } from '../base/errors.js';
 import type { NodeId, PartitionId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
+import type { WireMessage } from '../raft/index.js';
 import type { Delivery } from './frame.js';
 import type { Hello, LinkIdentity, MemberHello } from './identity.js';
 import type { LinkMetrics } from './metrics.js';
@@ -117,6 +118,35 @@ export interface PeerStatus {
   readonly droppedMessages: number;
   /** Of the last ping; undefined unless connected. */
   readonly roundTripMs: number | undefined;
+}
+
+/** What a node uses of its links: `Links` over HTTP/2, in the simulator others over a simulated network. */
+export interface NodeLinks {
+  /** The methods of `Links`, which say what they do. */
+  handle(method: string, implementation: CallMethod): void;
+  run(): Promise<NodeAddress>;
+  renewTls(): void;
+  setPeer(nodeId: NodeId, address: NodeAddress): void;
+  removePeer(nodeId: NodeId): void;
+  send(nodeId: NodeId, partitionId: PartitionId, messages: readonly WireMessage[]): void;
+  call(nodeId: NodeId, method: string, request: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
+  callAt(address: NodeAddress, method: string, request: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
+  readonly status: readonly Pick<PeerStatus, 'nodeId' | 'state'>[];
+  stop(): Promise<void>;
+}
+
+/** Of one node; what it connects to and listens on is its own affair. */
+export type MakeLinks = (environment: LinkEnvironment, configuration: LinksConfiguration) => NodeLinks;
+
+export type LinkEnvironment = Pick<Environment, 'clock' | 'random' | 'crc32' | 'logger' | 'metrics'>;
+
+export interface LinksConfiguration {
+  /** Port 0 takes any free one. */
+  readonly listen: NodeAddress;
+  readonly host: LinkHost;
+  /** Undefined: plain text. All nodes of a cluster must agree. */
+  readonly tls?: LinkTls;
+  readonly options?: Partial<LinkOptions>;
 }
 
 /** What the parts of this folder share. */

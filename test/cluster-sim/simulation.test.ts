@@ -20,6 +20,7 @@ describe('a seed takes the same course each time', () => {
     ['churn', 5],
     ['single', 6],
     ['lease', 7],
+    ['cluster', 5],
   ])('%s %i', async (profile, seed) => {
     const first = await run(makePlan(seed, profile, 15_000));
     const second = await run(makePlan(seed, profile, 15_000));
@@ -50,6 +51,11 @@ test.each([
   ['leader-counts-itself-at-send', 'committed-is-on-a-durable-quorum'],
 ])('the mutant %s is caught as %s', async (mutant, invariant) => {
   expect(kindOf((await run(makePlan(1, 'swarm', 30_000), mutant)).outcome)).toBe(invariant);
+});
+
+test('a replica that is deleted before its group has let it go is caught', async () => {
+  const { outcome } = await run(makePlan(1, 'cluster', 30_000), 'leaving-replica-is-gone');
+  expect(kindOf(outcome)).toBe('placement-keeps-majorities');
 });
 
 test('a failing run shrinks, and its time line names what is broken', async () => {

@@ -3,6 +3,7 @@ import type { ErrorFacts, Reason } from '../../base/errors.js';
 import type { HeaderReader } from '../../base/header-reader.js';
 import type { Lsn, NodeId, PartitionId } from '../../base/ids.js';
 import type { Draft } from '../cluster-table.js';
+import type { MetadataMutant } from '../mutants.js';
 import type { HeaderField } from './header.js';
 import type { NodeView, PartitionView, RefusedResult } from '../types.js';
 
@@ -11,6 +12,8 @@ export interface ApplyContext {
   /** Entry time: the leader's stamp, but never before that of an entry that changed something. */
   readonly timeMs: number;
   readonly draft: Draft;
+  /** A deliberate bug, see mutants.ts. */
+  readonly mutant: MetadataMutant | undefined;
 }
 
 export interface Accepted {

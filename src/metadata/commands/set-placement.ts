@@ -32,7 +32,7 @@ export const setPlacement: CommandDefinition<SetPlacementCommand> = {
    * read the partition before it finds another version. So no request allocates a replica id twice.
    */
   apply(command, context) {
-    const { draft } = context;
+    const { draft, mutant } = context;
     const partition = draft.partition(command.partitionId);
     if (partition === undefined) return partitionNotFound(command.partitionId);
     if (command.requestId !== 0 && command.requestId === partition.lastRequestId) return acceptedPartition(partition);
@@ -41,7 +41,7 @@ export const setPlacement: CommandDefinition<SetPlacementCommand> = {
       versionRefusal(`Partition ${partition.id}`, partition.version, command.expectedVersion) ??
       listRefusal(partition, command, edit, context) ??
       nodesRefusal(partition, edit, context) ??
-      progressRefusal(partition, edit);
+      (mutant === 'replicas-move-at-once' ? undefined : progressRefusal(partition, edit));
     if (refusal !== undefined) return refusal;
     if (edit.isSame) return acceptedPartition(partition);
     draft.putPartition(placed(partition, command, edit));

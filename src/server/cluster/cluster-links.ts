@@ -1,7 +1,6 @@
 /** A member's links: who is admitted, where messages of replicas go, and from whom they are taken. */
 import { LogboomError } from '../../base/errors.js';
 import { supportedFeatureLevel } from '../../metadata/index.js';
-import { Links } from '../../transport/index.js';
 import { linkListenAddress } from '../config/index.js';
 import { decodeFormationState, formationHandler, formationMethod, nodeAddress } from './formation-call.js';
 import { memberOf, nodesOf } from './formation-record.js';
@@ -19,8 +18,10 @@ import type {
   LinkHost,
   LinkIdentity,
   LossScope,
+  MakeLinks,
   MemberHello,
   NodeAddress,
+  NodeLinks,
 } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { NodeManager } from '../replicas.js';
@@ -30,18 +31,22 @@ import type { FormationState } from './formation-verdict.js';
 
 const askTimeoutMs = 2000;
 
+/** What links need of the node's certificates and tokens. */
+export type LinkSecurity = Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal' | 'followNodes'>;
+
 export interface ClusterLinksParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
   readonly self: Pick<NodeDescription, 'id' | 'incarnation'>;
-  readonly security: Pick<NodeSecurity, 'linkTls' | 'onLinkRenewal' | 'followNodes'>;
+  readonly security: LinkSecurity;
+  readonly makeLinks: MakeLinks;
   /** What this node is while it belongs to no cluster. */
   readonly alone: () => FormationState;
 }
 
 export class ClusterLinks implements LinkHost, ReplicaTransport {
   readonly #parts: ClusterLinksParts;
-  readonly #links: Links;
+  readonly #links: NodeLinks;
   readonly #listens: boolean;
   #record: FormationRecord | undefined;
   #state: ClusterState | undefined;
@@ -55,7 +60,7 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     const tls = parts.security.linkTls;
     const listen = linkListenAddress(parts.configuration);
     this.#listens = listen !== undefined;
-    this.#links = new Links(parts.environment, {
+    this.#links = parts.makeLinks(parts.environment, {
       listen: listen ?? { host: '127.0.0.1', port: 0 },
       host: this,
       ...(tls === undefined ? {} : { tls }),

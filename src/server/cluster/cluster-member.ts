@@ -4,11 +4,8 @@ import { sleep } from '../../base/ports/clock.js';
 import { supportedFeatureLevel, tableTopic } from '../../metadata/index.js';
 import { advertisedLinkAddress, replicationFactorOf } from '../config/index.js';
 import { Leaders } from '../forwarding/leaders.js';
-import { makeNodeChannels } from '../forwarding/node-channels.js';
-import { RemoteCalls } from '../forwarding/remote-calls.js';
 import { reachableAddress } from '../listen.js';
 import { asMetadataReplica, asStreamsReplica, holdsStreams, metadataPartition } from '../replicas.js';
-import { ClusterNodes } from '../services/cluster-nodes.js';
 import { CatchUp } from './catch-up.js';
 import { ClusterLinks } from './cluster-links.js';
 import { initializeMetadata } from './cluster-start.js';
@@ -32,20 +29,18 @@ import { metadataPlacement } from './replica-directory.js';
 import { ReplicaKeeper } from './replica-keeper.js';
 import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
 import { handOverHere, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
-import type { Channels } from '../../client/channels.js';
 import { firstFeatureLevel } from '../../base/feature-level.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
 import type { ReplicaPlacement, ReplicaTransport } from '../../partition/index.js';
-import type { NodeAddress } from '../../transport/index.js';
+import type { MakeLinks, NodeAddress } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { DataDirectory } from '../data-directory.js';
 import type { MetadataReplica, NodeManager, NodeReplica, OwnStreamsReplica } from '../replicas.js';
-import type { ClusterAround } from '../services/index.js';
 import type { MembershipDesk } from '../services/membership-methods.js';
 import type { Partitions } from '../services/routing.js';
-import type { NodeSecurity } from '../security/node-security.js';
+import type { LinkSecurity } from './cluster-links.js';
 import type { FormationRecord, MetadataSeat } from './formation-record.js';
 import type { FormationState } from './formation-verdict.js';
 import type { RegistrationParts } from './registration.js';
@@ -61,7 +56,8 @@ const removedGraceMs = 5000;
 export interface ClusterMemberParts {
   readonly environment: Environment;
   readonly configuration: Configuration;
-  readonly security: NodeSecurity;
+  readonly security: LinkSecurity;
+  readonly makeLinks: MakeLinks;
   readonly directory: DataDirectory;
   readonly name: string;
   readonly version: string;
@@ -77,7 +73,6 @@ export class ClusterMember {
   readonly #parts: ClusterMemberParts;
   #self: NodeDescription;
   readonly #links: ClusterLinks;
-  readonly #channels: Channels;
   readonly #catchUp: CatchUp;
   readonly #led: LedPartitions;
   readonly #gossip: LeaderGossip;
@@ -89,8 +84,8 @@ export class ClusterMember {
   readonly #growth: Growth;
   readonly #controller: PlacementController;
   readonly #stopping = new AbortController();
-  readonly #leaders: Leaders;
-  readonly #remote: RemoteCalls;
+  /** Which node leads a partition, as far as known here. */
+  readonly leaders: Leaders;
   /** What ends the work on each replica of streams. */
   readonly #ends = new Map<PartitionId, () => Promise<void>>();
   #record: FormationRecord | undefined;
@@ -106,18 +101,14 @@ export class ClusterMember {
 
   constructor(parts: ClusterMemberParts) {
     this.#parts = parts;
-    const { environment, configuration, directory, security } = parts;
+    const { environment, configuration, directory, security, makeLinks } = parts;
     const { clock } = environment;
     this.#self = describe(parts);
-    this.#channels = makeNodeChannels(
-      () => security.channelCredentials(),
-      () => clock.monotonicMs(),
-    );
-    security.onGrpcRenewal(() => this.#channels.renew());
     const links = new ClusterLinks({
       environment,
       configuration,
       security,
+      makeLinks,
       self: this.#self,
       alone: () => this.#alone(),
     });
@@ -131,7 +122,7 @@ export class ClusterMember {
     this.#catchUp = new CatchUp(clock);
     this.#led = new LedPartitions(clock, () => this.#gossip.changed());
     const nodeId = directory.identity.nodeId;
-    this.#leaders = new Leaders(
+    this.leaders = new Leaders(
       {
         nodeId,
         replicaOf: (partitionId) => this.#led.get(partitionId),
@@ -142,7 +133,6 @@ export class ClusterMember {
       },
       clock,
     );
-    this.#remote = new RemoteCalls({ nodeId, channels: this.#channels, leaders: this.#leaders, clock });
     this.#proposals = new MetadataProposals({
       clock,
       nodeId,
@@ -398,14 +388,19 @@ export class ClusterMember {
     };
   }
 
-  get around(): ClusterAround {
-    const nodes = new ClusterNodes({
-      nodeId: this.#self.id,
-      remote: this.#remote,
-      state: () => this.#state,
-      termOf: (partitionId) => this.#gossip.termOf(partitionId),
-    });
-    const membership: MembershipDesk = {
+  /** The newest table, from whoever had it; undefined before there is one. */
+  get state(): ClusterState | undefined {
+    return this.#state;
+  }
+
+  /** Of a partition without a replica here: the term in which it was last heard to be led. */
+  termOf(partitionId: PartitionId): number {
+    return this.#gossip.termOf(partitionId);
+  }
+
+  /** Who belongs to the cluster, and where replicas are; to be changed on the node that leads the metadata. */
+  get membership(): MembershipDesk {
+    return {
       state: () => {
         const state = this.#leaderState;
         if (state === undefined) throw notLeader();
@@ -417,8 +412,6 @@ export class ClusterMember {
       approve: (nodeId) => this.#desk.approve(nodeId),
       replace: (nodeId) => this.#desk.replace(nodeId),
     };
-    const featureLevel = (): number => this.featureLevel;
-    return { leaders: this.#leaders, remote: this.#remote, nodes, membership, featureLevel };
   }
 
   /** Of the cluster, as far as known: it only rises, so what it allows stays allowed. */
@@ -444,10 +437,9 @@ export class ClusterMember {
     await Promise.all([...this.#ends.values()].map((end) => end()));
   }
 
-  /** Ends links and connections; after the replicas were stopped. */
+  /** Ends links; after the replicas were stopped. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#channels.close();
     await this.#links.stop();
   }
 
@@ -475,7 +467,7 @@ export class ClusterMember {
   }
 
   #nodeThatLeads(partitionId: PartitionId): NodeId | undefined {
-    const route = this.#leaders.routeOf(partitionId);
+    const route = this.leaders.routeOf(partitionId);
     return route?.type === 'local' ? this.#self.id : route?.nodeId;
   }
 

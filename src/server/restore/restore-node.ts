@@ -27,7 +27,7 @@ import { beginLogs, restoreReplica } from '../../partition/index.js';
 import type { ReplicaPlacement, RestoredLog, RestoredReplica } from '../../partition/index.js';
 import { manifestSha256, restoreSnapshot } from '../../snapshot/index.js';
 import type { Manifest, PartitionArchive, SnapshotProgress, SnapshotRepository } from '../../snapshot/index.js';
-import { openStateStore } from '../../state-store/index.js';
+import { LevelDbProvider, openStateStore } from '../../state-store/index.js';
 import { StreamsStateMachine } from '../../streams/index.js';
 import { initialCommand } from '../cluster/cluster-start.js';
 import { writeFormationRecord } from '../cluster/formation-record.js';
@@ -203,9 +203,9 @@ class NodeRestore {
     this.#options = parts.options;
     this.#directory = parts.directory;
     this.#held = parts.held;
-    const { disk } = parts.environment;
+    const storeProvider = new LevelDbProvider(parts.environment.disk);
     const nobody = { replicas: [], transport: { send: () => {} }, nodesKnown: () => 1 };
-    this.#sizing = partitionManagerOptions(parts.configuration, parts.held.nodeId, disk, () => {}, nobody);
+    this.#sizing = partitionManagerOptions(parts.configuration, parts.held.nodeId, storeProvider, () => {}, nobody);
   }
 
   async run(): Promise<void> {

@@ -1,27 +1,24 @@
 import { LogboomError } from '../../base/errors.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import { sleep } from '../../base/ports/clock.js';
-import type { Environment } from '../../base/ports/environment.js';
 import type { WireMessage } from '../../raft/index.js';
 import { unreachable } from '../failures.js';
 import { linkMetrics } from '../metrics.js';
-import { resolveLinkOptions, type LinkOptions } from '../options.js';
-import type { CallMethod, CallOptions, LinkHost, LinkParts, LinkTls, NodeAddress, PeerStatus } from '../types.js';
+import { resolveLinkOptions } from '../options.js';
+import type {
+  CallMethod,
+  CallOptions,
+  LinkEnvironment,
+  LinkParts,
+  LinksConfiguration,
+  NodeAddress,
+  NodeLinks,
+  PeerStatus,
+} from '../types.js';
 import { LinkServer } from './link-server.js';
 import { callOnce } from './outgoing-call.js';
 import { PeerLink } from './peer-link.js';
 import { openSession } from './sessions.js';
-
-export type LinkEnvironment = Pick<Environment, 'clock' | 'random' | 'crc32' | 'logger' | 'metrics'>;
-
-export interface LinksConfiguration {
-  /** Port 0 takes any free one. */
-  readonly listen: NodeAddress;
-  readonly host: LinkHost;
-  /** Undefined: plain text. All nodes of a cluster must agree. */
-  readonly tls?: LinkTls;
-  readonly options?: Partial<LinkOptions>;
-}
 
 const drainPollMs = 10;
 
@@ -29,7 +26,7 @@ const drainPollMs = 10;
  * All links of a node: one server for those who talk to it, and one session to each peer it talks to. Messages may be
  * lost, and after a break repeated by Raft, but those of one connection arrive in order and unchanged.
  */
-export class Links {
+export class Links implements NodeLinks {
   readonly #parts: LinkParts;
   readonly #server: LinkServer;
   readonly #peers = new Map<NodeId, PeerLink>();
