@@ -32,6 +32,10 @@ export interface GroupCommitHost {
   onFailure(error: unknown): void;
 }
 
+/** From this size on, a copy into the page cache costs more than it gains: docs/decisions/0009-past-the-page-cache.md. */
+const uncachedBytesMin = 256 * 1024;
+const uncached = { uncached: true } as const;
+
 /** Kept free in every segment: the end of the group, and the empty group of a clean stop. */
 const reservedBytes = 2 * groupEndBytes;
 
@@ -233,7 +237,7 @@ export class GroupCommit {
     const held = openSegments.hold(segment);
     try {
       const file = held instanceof Promise ? await held : held;
-      await file.write(parts, offset);
+      await file.write(parts, offset, bytes >= uncachedBytesMin ? uncached : undefined);
       const writtenMs = clock.monotonicMs();
       await file.datasync();
       metrics.writeSeconds.observe((writtenMs - startMs) / 1000);

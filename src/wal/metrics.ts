@@ -29,7 +29,7 @@ export function walMetrics(metrics: Metrics): WalMetrics {
     ),
     writeSeconds: metrics.histogram(
       'logboom_wal_write_seconds',
-      'Duration of writing a commit group to the page cache.',
+      'Duration of writing a commit group, a large one past the page cache.',
       latencyBoundsSeconds,
     ),
     groupBytes: metrics.histogram('logboom_wal_group_bytes', 'Size of a commit group.', groupBoundsBytes),

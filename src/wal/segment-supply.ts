@@ -209,9 +209,11 @@ export class SegmentSupply {
     const zeros = Buffer.alloc(Math.min(fillChunkBytes, segmentBytes));
     const startMs = clock.monotonicMs();
     let unsynced = 0;
+    let isHurried = false;
     for (let at = 0; at < segmentBytes;) {
       const chunk = zeros.subarray(0, Math.min(zeros.length, segmentBytes - at));
-      await file.write([chunk], at);
+      // Groups that come so fast are large, and go past the page cache as well; small ones find their pages in it.
+      await file.write([chunk], at, { uncached: isHurried });
       this.stepped();
       at += chunk.length;
       unsynced += chunk.length;
@@ -221,20 +223,24 @@ export class SegmentSupply {
         unsynced = 0;
       }
       if (this.stopping.signal.aborted) return false;
-      if (at < segmentBytes) await this.pauseFill(startMs + (1000 * at) / zeroFillBytesPerSecond, at / segmentBytes);
+      if (at === segmentBytes) break;
+      isHurried = await this.pauseFill(startMs + (1000 * at) / zeroFillBytesPerSecond, at / segmentBytes);
     }
     return true;
   }
 
-  /** Until `untilMs`, or until appends have used so much of their segment that the fill has to go on. */
-  private async pauseFill(untilMs: number, filledFraction: number): Promise<void> {
+  /**
+   * Until `untilMs`, or until appends have used so much of their segment that the fill has to go on; answers whether they have.
+   */
+  private async pauseFill(untilMs: number, filledFraction: number): Promise<boolean> {
     const { clock } = this.host.environment;
     while (!this.stopping.signal.aborted) {
       const aheadMs = untilMs - clock.monotonicMs();
-      const neededSooner = this.waiter !== undefined || fillLead * this.host.usedFraction() >= filledFraction;
-      if (neededSooner || aheadMs <= 0) return;
+      const isHurried = fillLead * this.host.usedFraction() >= filledFraction;
+      if (isHurried || this.waiter !== undefined || aheadMs <= 0) return isHurried;
       await sleep(clock, Math.min(aheadMs, fillLookMs), this.stopping.signal);
     }
+    return false;
   }
 
   private changeDirectory(change: () => Promise<void>): Promise<void> {

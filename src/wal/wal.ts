@@ -358,7 +358,7 @@ export class Wal implements WriteAheadLog {
 
   private usedFraction(): number {
     const { current } = this.groupCommit;
-    return current === undefined ? 1 : current.endOffset / current.sizeBytes;
+    return current === undefined ? 0 : current.endOffset / current.sizeBytes;
   }
 
   private reportSegments(): void {

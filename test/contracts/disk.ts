@@ -71,6 +71,49 @@ export function diskContract(name: string, { run }: DiskHarness): void {
       expect(content).toBe(buffers.map(text).join(''));
     });
 
+    testDisk('what is written uncached is the same, wherever it begins and ends', async (disk, directory) => {
+      const block = 4096;
+      const file = await disk.open(`${directory}/file`, 'create');
+      const expected = Buffer.alloc(12 << 20, 0x2e);
+      let stamp = 0;
+      const write = async (position: number, lengths: readonly number[], uncached: boolean): Promise<void> => {
+        const pieces = lengths.map((length) => {
+          stamp += 1;
+          return Buffer.alloc(length, `${stamp} of the pieces, `);
+        });
+        Buffer.concat(pieces).copy(expected, position);
+        await file.write(pieces, position, { uncached });
+      };
+      await file.write([Buffer.alloc(expected.length, 0x2e)], 0, { uncached: true });
+      for (const uncached of [true, false, true]) {
+        await write(0, [block], uncached);
+        await write(3, [block - 3, 1], uncached);
+        await write(block - 1, [1, 0, block, 1], uncached);
+        await write(5 * block + 7, [11, 8 * block, 300], uncached);
+        await write(20 * block + 1, [block - 2], uncached);
+        await write(30 * block + 4095, [2], uncached);
+        await write(64 * block - 5, [3, 9 << 20, 8, 70_000], uncached);
+        await file.write([], 0, { uncached });
+        await file.datasync();
+        expect(Buffer.from(await disk.readFile(`${directory}/file`)).equals(expected)).toBe(true);
+      }
+      await write(expected.length - 10, [10], true);
+      const target = Buffer.alloc(expected.length + 1);
+      expect(await file.read(target, 0)).toBe(expected.length);
+      expect(target.subarray(0, expected.length).equals(expected)).toBe(true);
+      await file.close();
+      await expect(file.write([expected], 0, { uncached: true })).rejects.toSatisfy((error) => isDiskError(error));
+    });
+
+    testDisk('a file opened for reading is not written uncached either', async (disk, directory) => {
+      await write(disk, `${directory}/file`, 'abc');
+      const file = await disk.open(`${directory}/file`, 'read');
+      const blocks = Buffer.alloc(64 * 1024, 'x');
+      await expect(file.write([blocks], 0, { uncached: true })).rejects.toSatisfy((error) => isDiskError(error));
+      await file.close();
+      expect(text(await disk.readFile(`${directory}/file`))).toBe('abc');
+    });
+
     testDisk('a read fills its target, less only at the end of the file', async (disk, directory) => {
       await write(disk, `${directory}/file`, '0123456789');
       const file = await disk.open(`${directory}/file`, 'read');

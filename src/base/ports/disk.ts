@@ -42,12 +42,17 @@ export interface DiskFile {
   /** Fills `target` from `position`; answers the bytes read, fewer than asked only at the end of the file. */
   read(target: Uint8Array, position: number): Promise<number>;
   /** Writes all buffers one after another from `position`, or rejects with an unknown part of them written. */
-  write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  write(buffers: readonly Uint8Array[], position: number, options?: WriteOptions): Promise<void>;
   /** fdatasync: data, and the size when it grew. */
   datasync(): Promise<void>;
   truncate(sizeBytes: number): Promise<void>;
   sizeBytes(): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface WriteOptions {
+  /** Large, and seldom read back: it need not pass through memory that the system keeps for files. What it means stays the same. */
+  readonly uncached?: boolean;
 }
 
 export type DiskEntryKind = 'file' | 'directory' | 'other';

@@ -9,7 +9,9 @@ import {
   type DiskErrorCode,
   type DiskFile,
   type DiskLock,
+  type WriteOptions,
 } from '../../base/ports/disk.js';
+import { openUncached, wholeBlocks, writeBlocks } from './uncached-writes.js';
 
 export const nodeDisk: Disk = {
   open: openFile,
@@ -107,17 +109,21 @@ async function openFile(path: string, mode: 'read' | 'read-write' | 'create'): P
       else resolve(opened);
     });
   });
-  return new NodeDiskFile(path, descriptor);
+  return new NodeDiskFile(path, descriptor, mode !== 'read');
 }
 
 class NodeDiskFile implements DiskFile {
   readonly path: string;
   private readonly descriptor: number;
+  private readonly isWritable: boolean;
+  /** For writes past the page cache, from the first of them on; undefined inside: there are none on this disk. */
+  private uncached: Promise<number | undefined> | undefined;
   private closed = false;
 
-  constructor(path: string, descriptor: number) {
+  constructor(path: string, descriptor: number, isWritable: boolean) {
     this.path = path;
     this.descriptor = descriptor;
+    this.isWritable = isWritable;
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -132,7 +138,40 @@ class NodeDiskFile implements DiskFile {
     return done;
   }
 
-  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+  write(buffers: readonly Uint8Array[], position: number, options?: WriteOptions): Promise<void> {
+    return options?.uncached === true ? this.writeUncached(buffers, position) : this.writeCached(buffers, position);
+  }
+
+  /** The blocks that are whole go past the page cache, if the disk takes them so; both ends and what it refuses do not. */
+  private async writeUncached(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    const length = totalLength(buffers);
+    const { from, to } = wholeBlocks(position, length);
+    const descriptor = from === to ? undefined : await this.uncachedDescriptor();
+    if (descriptor === undefined) return this.writeCached(buffers, position);
+    // All have ended before this does: nobody may change the buffers under a write.
+    const outcomes = await Promise.allSettled([
+      this.writeBlocks(descriptor, slice(buffers, from - position, to - position), from),
+      this.writeCached(slice(buffers, 0, from - position), position),
+      this.writeCached(slice(buffers, to - position, length), to),
+    ]);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  private async writeBlocks(descriptor: number, blocks: readonly Uint8Array[], position: number): Promise<void> {
+    const written = await writeBlocks(descriptor, blocks, position).catch((error: unknown) => {
+      throw toDiskError(error, this.path, 'write');
+    });
+    await this.writeCached(dropFront(blocks, written), position + written);
+  }
+
+  private async uncachedDescriptor(): Promise<number | undefined> {
+    if (this.closed || !this.isWritable) return undefined;
+    const descriptor = await (this.uncached ??= openUncached(this.descriptor));
+    // Closed meanwhile: its number may belong to another file by now.
+    return this.closed ? undefined : descriptor;
+  }
+
+  private async writeCached(buffers: readonly Uint8Array[], position: number): Promise<void> {
     let rest = buffers;
     let at = position;
     for (;;) {
@@ -172,8 +211,14 @@ class NodeDiskFile implements DiskFile {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await new Promise<void>((resolve, reject) => {
-      fs.close(this.descriptor, (error) => {
+    const uncached = await this.uncached;
+    if (uncached !== undefined) await this.closeDescriptor(uncached);
+    await this.closeDescriptor(this.descriptor);
+  }
+
+  private closeDescriptor(descriptor: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.close(descriptor, (error) => {
         if (error) reject(toDiskError(error, this.path, 'close'));
         else resolve();
       });
@@ -199,6 +244,18 @@ function totalLength(buffers: readonly Uint8Array[]): number {
   let total = 0;
   for (const buffer of buffers) total += buffer.length;
   return total;
+}
+
+/** Bytes [from, to) of what the buffers hold together. */
+function slice(buffers: readonly Uint8Array[], from: number, to: number): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let start = 0;
+  for (const buffer of buffers) {
+    const part = buffer.subarray(Math.max(0, from - start), Math.max(0, to - start));
+    if (part.length > 0) parts.push(part);
+    start += buffer.length;
+  }
+  return parts;
 }
 
 function dropFront(buffers: readonly Uint8Array[], count: number): Uint8Array[] {

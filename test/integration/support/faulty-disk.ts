@@ -19,9 +19,9 @@ export class FaultyDisk implements Disk {
     return {
       path,
       read: (target, position) => file.read(target, position),
-      write: async (buffers, position) => {
+      write: async (buffers, position, options) => {
         check('write');
-        await file.write(buffers, position);
+        await file.write(buffers, position, options);
       },
       datasync: async () => {
         check('datasync');
