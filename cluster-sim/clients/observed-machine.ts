@@ -16,13 +16,13 @@ export class AppliedCommands {
     return lsn <= (this.#appliedLsn.get(partitionId) ?? 0);
   }
 
-  noteRecords(partitionId: number, lsn: number, value: Uint8Array): void {
+  noteRecords(partitionId: number, lsn: number, pieces: readonly Uint8Array[]): void {
     let checksums = this.#recordsChecksums.get(partitionId);
     if (checksums === undefined) {
       checksums = new Map();
       this.#recordsChecksums.set(partitionId, checksums);
     }
-    checksums.set(lsn, crc32(value));
+    checksums.set(lsn, crc32(Buffer.concat(pieces)));
   }
 
   /** CRC-32 of the records value of an entry, as it was first applied; undefined when it has none. */
@@ -74,9 +74,9 @@ export class ObservedMachine extends StreamsStateMachine {
       getIndex: (key) => transaction.getIndex(key),
       putIndex: (key, value) => transaction.putIndex(key, value),
       deleteIndex: (key) => transaction.deleteIndex(key),
-      putRecords: (value) => {
-        this.#applied.noteRecords(this.#partitionId, lsn, value);
-        transaction.putRecords(value);
+      putRecords: (...pieces) => {
+        this.#applied.noteRecords(this.#partitionId, lsn, pieces);
+        transaction.putRecords(...pieces);
       },
     };
   }
@@ -92,7 +92,7 @@ export class ObservedMachine extends StreamsStateMachine {
         transaction.putIndex(key, value);
       },
       deleteIndex: (key) => transaction.deleteIndex(key),
-      putRecords: (value) => transaction.putRecords(value),
+      putRecords: (...pieces) => transaction.putRecords(...pieces),
     };
   }
 }

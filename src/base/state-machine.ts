@@ -35,8 +35,11 @@ export interface StateTransaction {
   getIndex(key: Uint8Array): Uint8Array | undefined;
   putIndex(key: Uint8Array, value: Uint8Array): void;
   deleteIndex(key: Uint8Array): void;
-  /** Stores the records value of the entry that is being applied, under its LSN. The bytes must not change afterwards. */
-  putRecords(value: Uint8Array): void;
+  /**
+   * Stores the records value of the entry that is being applied, under its LSN: the pieces one after another, so that nobody has to
+   * put a large one together. The bytes must not change afterwards.
+   */
+  putRecords(...pieces: readonly Uint8Array[]): void;
 }
 
 /** Work that follows from applied entries but is not part of the state: deleting what nothing points to any more. */

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn } from '../base/ids.js';
 import type { Crc32 } from '../base/ports/environment.js';
+import { bytesOfAll } from './pieces.js';
 import type { StateHash } from './types.js';
 
 export type DatabaseName = 'records' | 'index';
@@ -68,10 +69,19 @@ export const endOfIndexKeys = Uint8Array.of(entryPrefix + 1);
 export const logicalIndexKey = (physical: Uint8Array): Uint8Array => physical.subarray(1);
 
 /** `checksum u32 | value`. */
-export function seal(crc32: Crc32, key: Uint8Array, value: Uint8Array, valueCrc = crc32(value)): Uint8Array {
-  const sealed = Buffer.allocUnsafe(checksumBytes + value.length);
+export function seal(crc32: Crc32, key: Uint8Array, value: Uint8Array): Uint8Array {
+  return sealAll(crc32, key, [value], crc32(value));
+}
+
+/** The same of a value in pieces, whose checksum is known. */
+export function sealAll(crc32: Crc32, key: Uint8Array, pieces: readonly Uint8Array[], valueCrc: number): Uint8Array {
+  const sealed = Buffer.allocUnsafe(checksumBytes + bytesOfAll(pieces));
   sealed.writeUInt32BE(crc32(key, valueCrc), 0);
-  sealed.set(value, checksumBytes);
+  let at = checksumBytes;
+  for (const piece of pieces) {
+    sealed.set(piece, at);
+    at += piece.length;
+  }
   return sealed;
 }
 

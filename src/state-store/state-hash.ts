@@ -7,6 +7,7 @@ import { assert } from '../base/assert.js';
 import type { Lsn } from '../base/ids.js';
 import type { Crc32 } from '../base/ports/environment.js';
 import type { IndexWrite } from '../base/state-machine.js';
+import { bytesOfAll, crc32OfAll } from './pieces.js';
 import type { RecordsWrite, StateHash } from './types.js';
 
 export const initialStateHash: StateHash = { low: 0, high: 0 };
@@ -53,11 +54,11 @@ export function hashEffects(
     high = murmur3(words, at, high);
     at = 0;
   };
-  for (const { value, crc32: known } of records) {
+  for (const { pieces, crc32: known } of records) {
     if ((at + 3) * 4 > scratch.length) cutBlock();
     words[at++] = 0;
-    words[at++] = value.length;
-    words[at++] = known ?? crc32(value);
+    words[at++] = bytesOfAll(pieces);
+    words[at++] = known ?? crc32OfAll(crc32, pieces);
   }
   for (const { key, value } of index) {
     assert(

@@ -12,6 +12,7 @@ import type { StateStoreOptions, StateStoreSizes } from './options.js';
 import { type OrderedStore, StoreCorruption, type StoreOperation } from './ordered-store.js';
 import { PairFlush } from './pair-flush.js';
 import { PhysicalDeletions } from './physical-deletions.js';
+import { crc32OfAll } from './pieces.js';
 import {
   type AppliedMark,
   contentOf,
@@ -27,6 +28,7 @@ import {
   recordsKey,
   replaceAdvice,
   seal,
+  sealAll,
   startOfKeys,
   unsealed,
 } from './sealed-values.js';
@@ -34,6 +36,7 @@ import { SerialGate } from './serial-gate.js';
 import { PairSnapshot } from './state-snapshot.js';
 import type {
   AppliedBatch,
+  RecordsWrite,
   StateHash,
   StateSnapshot,
   StateStore,
@@ -145,7 +148,7 @@ export class PairedStateStore implements StateStore {
       this.#throwFailure();
       const startedMs = this.#clock.monotonicMs();
       const mark = this.#markAfter(batch);
-      const records = batch.records.map(({ lsn, value, crc32 }) => this.#put(recordsKey(lsn), value, crc32));
+      const records = batch.records.map((write) => this.#putRecords(write));
       const index = this.#indexOperations(batch.index);
       index.push(this.#put(markKey, encodeMark(mark)));
       try {
@@ -195,8 +198,13 @@ export class PairedStateStore implements StateStore {
     }
   }
 
-  #put(key: Uint8Array, value: Uint8Array, valueCrc?: number): StoreOperation {
-    return { type: 'put', key, value: seal(this.#crc32, key, value, valueCrc) };
+  #put(key: Uint8Array, value: Uint8Array): StoreOperation {
+    return { type: 'put', key, value: seal(this.#crc32, key, value) };
+  }
+
+  #putRecords({ lsn, pieces, crc32 = crc32OfAll(this.#crc32, pieces) }: RecordsWrite): StoreOperation {
+    const key = recordsKey(lsn);
+    return { type: 'put', key, value: sealAll(this.#crc32, key, pieces, crc32) };
   }
 
   #indexOperations(writes: readonly IndexWrite[]): StoreOperation[] {

@@ -4,6 +4,7 @@ import type { Crc32 } from '../base/ports/environment.js';
 import type { IndexWrite, StateReader, StateTransaction } from '../base/state-machine.js';
 import { keyString } from './key-strings.js';
 import { memtableEntryOverheadBytes } from './ordered-store.js';
+import { crc32OfAll } from './pieces.js';
 import { hashEffects } from './state-hash.js';
 import type { AppliedBatch, RecordsWrite, StateHash } from './types.js';
 
@@ -88,10 +89,10 @@ export class ApplyTransaction implements StateTransaction {
     this.#indexBytes += write.key.length + (write.value?.length ?? 0) + memtableEntryOverheadBytes;
   }
 
-  putRecords(value: Uint8Array): void {
+  putRecords(...pieces: readonly Uint8Array[]): void {
     const lsn = this.#openLsn();
     assert(this.#entryRecords.length === 0, () => `entry ${lsn} stores a second records value`);
-    this.#entryRecords.push({ lsn, value, crc32: this.#crc32(value) });
+    this.#entryRecords.push({ lsn, pieces, crc32: crc32OfAll(this.#crc32, pieces) });
   }
 
   /** What the store is to write. The transaction is finished then. At least one entry has ended. */

@@ -13,7 +13,8 @@ export interface AppliedBatch {
 
 export interface RecordsWrite {
   readonly lsn: Lsn;
-  readonly value: Uint8Array;
+  /** The value, one after another. */
+  readonly pieces: readonly Uint8Array[];
   /** CRC-32 of the value where it is known already, so that large values are summed once for hash and store. */
   readonly crc32?: number;
 }

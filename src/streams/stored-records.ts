@@ -39,15 +39,15 @@ export interface StoredRecords {
 /** Of the whole value, without the producer id. */
 export const storedRecordsBytes = (payloadBytes: number): number => headerBytes + payloadBytes;
 
-/** One copy of the payload. */
-export function encodeStoredRecords(
-  records: Omit<StoredRecords, 'firstSeq' | 'appendTimeMs'>,
+/** What comes before the payload. */
+export function encodeStoredHead(
+  records: Omit<StoredRecords, 'firstSeq' | 'appendTimeMs' | 'payload'>,
   firstSeq: number,
   appendTimeMs: number,
 ): Uint8Array {
-  const { producer, payload } = records;
+  const { producer } = records;
   const producerId = encodeUtf8(producer?.id ?? '');
-  const writer = new LayoutWriter(version, headerBytes + producerId.length + payload.length)
+  const writer = new LayoutWriter(version, headerBytes + producerId.length)
     .uint8(records.codec)
     .uint8(producer === undefined ? 0 : withProducer)
     .uint8(producerId.length)
@@ -60,7 +60,6 @@ export function encodeStoredRecords(
     .uint64(producer?.epoch ?? 0)
     .uint64(producer?.firstRecordNumber ?? 0);
   writer.bytes.set(producerId, headerBytes);
-  writer.bytes.set(payload, headerBytes + producerId.length);
   return writer.bytes;
 }
 

@@ -14,6 +14,7 @@ import {
   markKey,
   recordsKey,
   seal,
+  sealAll,
   unsealed,
 } from '../../src/state-store/sealed-values.js';
 import { bytes, crc32 } from './support.js';
@@ -54,7 +55,15 @@ test('a value opens only whole, and only under its own key', () => {
     flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
     expect(unsealed(crc32, key, flipped)).toBeUndefined();
   }
-  expect(unsealed(crc32, key, seal(crc32, key, bytes('value'), crc32(bytes('value'))))).toEqual(bytes('value'));
+});
+
+test('a value in pieces is sealed as in one', () => {
+  const key = recordsKey(asLsn(7));
+  const sum = crc32(bytes('value'));
+  for (const pieces of [['value'], ['', 'val', 'ue'], ['v', 'a', 'l', 'u', 'e', '']]) {
+    expect(sealAll(crc32, key, pieces.map(bytes), sum)).toEqual(seal(crc32, key, bytes('value')));
+  }
+  expect(sealAll(crc32, key, [], 0)).toEqual(seal(crc32, key, bytes('')));
 });
 
 test('a mark of a newer format is refused, not guessed at', () => {

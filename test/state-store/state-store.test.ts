@@ -418,7 +418,7 @@ describe.each([
     await apply(store, 10);
     await expect(store.write(groupOf(5, 8))).rejects.toThrow(InvariantViolation);
     const batch = groupOf(10, 12);
-    await expect(store.write({ ...batch, records: [{ lsn: asLsn(13), value: bytes('x') }] })).rejects.toThrow(
+    await expect(store.write({ ...batch, records: [{ lsn: asLsn(13), pieces: [bytes('x')] }] })).rejects.toThrow(
       InvariantViolation,
     );
     await apply(store, 20);

@@ -104,7 +104,7 @@ export const text = (value: Uint8Array | undefined): string | undefined =>
  * retention that takes the pointers to old records away.
  */
 export function effectsOf(lsn: number, previous: StateHash, valueBytes = 40): AppliedBatch {
-  const records = hasRecords(lsn) ? [{ lsn: asLsn(lsn), value: recordsOf(lsn, valueBytes) }] : [];
+  const records = hasRecords(lsn) ? [{ lsn: asLsn(lsn), pieces: [recordsOf(lsn, valueBytes)] }] : [];
   const index: IndexWrite[] = [{ key: bytes('counter'), value: bytes(String(lsn)) }];
   if (hasRecords(lsn)) index.push({ key: pointerKey(lsn), value: bytes(String(lsn)) });
   if (lsn % retentionEvery === 0) {

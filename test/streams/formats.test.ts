@@ -12,13 +12,13 @@ import type { StreamsCommand } from '../../src/streams/index.js';
 import * as values from '../../src/streams/index-values.js';
 import * as keys from '../../src/streams/keys.js';
 import { encodePageToken } from '../../src/streams/page-token.js';
-import { decodeStoredRecords, encodeStoredRecords as encodeStored } from '../../src/streams/stored-records.js';
+import { decodeStoredRecords, encodeStoredHead } from '../../src/streams/stored-records.js';
 import type { StoredRecords } from '../../src/streams/stored-records.js';
 import type { ReadPosition } from '../../src/streams/index.js';
 import { crc, encodeRecordSet, textRecord } from './support/records.js';
 
 const encodeStoredRecords = (records: StoredRecords): Uint8Array =>
-  encodeStored(records, records.firstSeq, records.appendTimeMs);
+  Uint8Array.from(Buffer.concat([encodeStoredHead(records, records.firstSeq, records.appendTimeMs), records.payload]));
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const large = 0x1f_ffff_ffff_fffe;
 

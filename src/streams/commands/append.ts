@@ -11,7 +11,7 @@ import { Codec } from '../../base/ports/compressor.js';
 import { encodeBatchValue, encodeProducerBatchValue } from '../index-values.js';
 import { batchKey, producerBatchKey } from '../keys.js';
 import type { StreamState } from '../stream-table.js';
-import { encodeStoredRecords } from '../stored-records.js';
+import { encodeStoredHead } from '../stored-records.js';
 import type { ProducerPosition, StreamsResult } from '../types.js';
 
 export const appendType = 4;
@@ -111,7 +111,7 @@ function store(
 ): StreamsResult {
   const { lsn, timeMs, transaction, streams } = context;
   const firstSeq = stream.nextSeq;
-  transaction.putRecords(encodeStoredRecords(command, firstSeq, timeMs));
+  transaction.putRecords(encodeStoredHead(command, firstSeq, timeMs), command.payload);
   stream.nextSeq += command.recordCount;
   stream.bytesThrough += command.payload.length;
   stream.lastAppendMs = timeMs;

@@ -134,7 +134,8 @@ export class MemoryTransaction implements StateTransaction {
     this.#put({ key, value: undefined });
   }
 
-  putRecords(value: Uint8Array): void {
+  putRecords(...pieces: readonly Uint8Array[]): void {
+    const value = new Uint8Array(Buffer.concat(pieces));
     this.#records.set(this.lsn, value);
     this.effects.push(`${this.lsn} records ${Buffer.from(value).toString('hex')}`);
   }
