@@ -28,6 +28,7 @@ const writerOptions: readonly Omit<WriterOptions, 'index'>[] = [
   { stream: 'restarting', kind: 'restarting producer', codec: 'zstd', valueBytesMax: 4 * kib },
   { stream: 'unary', kind: 'unary', codec: 'none', valueBytesMax: 16 * kib, batchRecordsMax: 10 },
   { stream: 'unary', kind: 'unary', codec: 'zstd', valueBytesMax: kib, batchRecordsMax: 150, pauseMs: 20 },
+  { stream: 'large', kind: 'producer', codec: 'none', valueBytesMax: 240 * kib, pendingRecordsMax: 8 },
   { stream: 'conditional', kind: 'conditional', codec: 'none', valueBytesMax: kib },
   { stream: 'conditional', kind: 'conditional', codec: 'none', valueBytesMax: kib },
 ];
@@ -104,7 +105,7 @@ test(
         `acknowledged, ${stored} stored (${megabytes.toFixed(0)} MB), ${sumOf((writer) => writer.outcomesUnknown)} outcomes unknown, ` +
         `${sumOf((writer) => writer.takeOvers)} producers taken over, ${sumOf((writer) => writer.seqMismatches)} conditions failed; ` +
         `${turnover.rolls} segments (${turnover.recycledSegments} recycled), ${turnover.flushes} flushes, ${turnover.groups} commit groups ` +
-        `seen, ${replayedEntries} entries replayed, longest start ${longestStartMs.toFixed(0)} ms, ${watch.samples} samples of LSNs`,
+        `seen (${turnover.uncachedGroups} past the page cache), ${replayedEntries} entries replayed, longest start ${longestStartMs.toFixed(0)} ms, ${watch.samples} samples of LSNs`,
     );
     // Else the test proves nothing.
     for (const writer of writers)
@@ -112,6 +113,7 @@ test(
     expect(turnover.rolls).toBeGreaterThan(rounds);
     expect(turnover.recycledSegments).toBeGreaterThan(rounds / 10);
     expect(turnover.flushes).toBeGreaterThan(2 * rounds);
+    expect(turnover.uncachedGroups).toBeGreaterThan(rounds);
     expect(replayedEntries).toBeGreaterThan(rounds);
   },
 );

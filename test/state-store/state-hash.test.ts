@@ -4,7 +4,6 @@ import { asLsn } from '../../src/base/ids.js';
 import type { IndexWrite } from '../../src/base/state-machine.js';
 import {
   ApplyTransaction,
-  equalStateHashes,
   formatStateHash,
   hashEffects,
   initialStateHash,

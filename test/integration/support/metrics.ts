@@ -24,10 +24,19 @@ export interface Turnover {
   readonly recycledSegments: number;
   readonly flushes: number;
   readonly groups: number;
+  /** Large enough to go past the page cache. */
+  readonly uncachedGroups: number;
   readonly entries: number;
 }
 
-export const noTurnover: Turnover = { rolls: 0, recycledSegments: 0, flushes: 0, groups: 0, entries: 0 };
+export const noTurnover: Turnover = {
+  rolls: 0,
+  recycledSegments: 0,
+  flushes: 0,
+  groups: 0,
+  uncachedGroups: 0,
+  entries: 0,
+};
 
 export function turnoverOf(page: MetricsPage): Turnover {
   return {
@@ -35,6 +44,8 @@ export function turnoverOf(page: MetricsPage): Turnover {
     recycledSegments: page.sum('logboom_wal_segments_made_total', 'from="recycled"'),
     flushes: page.sum('logboom_state_store_flushes_total'),
     groups: page.sum('logboom_wal_groups_total'),
+    uncachedGroups:
+      page.sum('logboom_wal_group_bytes_count') - page.sum('logboom_wal_group_bytes_bucket', 'le="262144"'),
     entries: page.sum('logboom_wal_entries_total'),
   };
 }
@@ -45,6 +56,7 @@ export function addTurnover(left: Turnover, right: Turnover): Turnover {
     recycledSegments: left.recycledSegments + right.recycledSegments,
     flushes: left.flushes + right.flushes,
     groups: left.groups + right.groups,
+    uncachedGroups: left.uncachedGroups + right.uncachedGroups,
     entries: left.entries + right.entries,
   };
 }
