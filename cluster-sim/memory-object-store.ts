@@ -62,11 +62,11 @@ export class MemoryObjectStore implements ObjectStore {
       checkNameBeginning('prefix', prefix);
       checkNameBeginning('after', after);
       checkListLimit(limit);
-      return [...this.objects]
-        .filter(([name]) => name.startsWith(prefix) && name > after)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .slice(0, limit)
-        .map(([name, { bytes, modifiedUnixMs }]) => ({ name, bytes: bytes.length, modifiedUnixMs }));
+      const found: ObjectEntry[] = [];
+      for (const [name, { bytes, modifiedUnixMs }] of this.objects) {
+        if (name > after && name.startsWith(prefix)) found.push({ name, bytes: bytes.length, modifiedUnixMs });
+      }
+      return found.sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);
     });
   }
 
@@ -91,8 +91,15 @@ export class MemoryObjectStore implements ObjectStore {
   /** As strict as a file system, so that what runs here runs there. */
   #checkFolders(name: string): void {
     for (const other of this.objects.keys()) {
-      if (!other.startsWith(`${name}/`) && !name.startsWith(`${other}/`)) continue;
+      if (!isInFolder(other, name) && !isInFolder(name, other)) continue;
       throw new ObjectStoreError('INVALID', `Of ${name} and ${other} one is a folder of the other.`);
     }
   }
 }
+
+/** With no string made for it: every object that is put is compared with all. */
+function isInFolder(name: string, folder: string): boolean {
+  return name.length > folder.length && name.charCodeAt(folder.length) === slash && name.startsWith(folder);
+}
+
+const slash = 0x2f;

@@ -60,15 +60,29 @@ interface Batch {
   readonly charge: number;
 }
 
+/** A value in its place: replacing it takes one search for the key, not two. */
+interface Cell {
+  value: string;
+}
+
 /**
- * What a directory holds. The entries are those that a reader of the open database sees; batches that are not durable are
+ * What a directory holds. What a reader of the open database sees is in cells; batches that are not durable are
  * taken back in a crash, which happens far less often than writes do.
  */
 class Contents {
-  readonly entries = new Map<string, string>();
-  readonly keys = new SortedKeys();
+  readonly #cells = new Map<string, Cell>();
+  readonly #keys = new SortedKeys();
   /** Oldest first. */
   readonly recent: Batch[] = [];
+
+  get(name: string): string | undefined {
+    return this.#cells.get(name)?.value;
+  }
+
+  /** Names of the range, as {@link OrderedStore.scan} is asked for it. */
+  namesIn(from: string, to: string, limit = Number.POSITIVE_INFINITY, reverse = false): string[] {
+    return reverse ? this.#keys.reversedRange(from, to, limit) : this.#keys.range(from, to, limit);
+  }
 
   write(operations: NamedOperations, charge: number): void {
     this.recent.push({ operations, replaced: this.#apply(operations), charge });
@@ -84,10 +98,7 @@ class Contents {
     const batches = this.recent.splice(0);
     for (const { operations, replaced } of batches.toReversed()) {
       const { names } = operations;
-      for (let at = names.length - 1; at >= 0; at -= 1) {
-        const name = names[at] as string;
-        this.#set(name, replaced[at], this.entries.has(name));
-      }
+      for (let at = names.length - 1; at >= 0; at -= 1) this.#set(names[at] as string, replaced[at]);
     }
     return batches;
   }
@@ -99,7 +110,7 @@ class Contents {
 
   /** Damages every version of a value that there is. */
   replaceValue(name: string, damaged: string): void {
-    this.entries.set(name, damaged);
+    this.#set(name, damaged);
     for (const { operations, replaced } of this.recent) {
       operations.names.forEach((other, at) => {
         if (other === name && replaced[at] !== undefined) replaced[at] = damaged;
@@ -110,26 +121,54 @@ class Contents {
   /** Answers what was there before. */
   #apply({ names, values }: NamedOperations): (string | undefined)[] {
     const replaced: (string | undefined)[] = [];
-    for (let at = 0; at < names.length; at += 1) {
-      const name = names[at] as string;
-      const before = this.entries.get(name);
-      this.#set(name, values[at], before !== undefined);
-      replaced.push(before);
-    }
+    for (let at = 0; at < names.length; at += 1) replaced.push(this.#set(names[at] as string, values[at]));
     return replaced;
   }
 
-  #set(name: string, value: string | undefined, isThere: boolean): void {
-    if (value === undefined) {
-      if (!isThere) return;
-      this.entries.delete(name);
-      this.keys.delete(name);
-      return;
+  /** Answers what was there before. */
+  #set(name: string, value: string | undefined): string | undefined {
+    const cell = this.#cells.get(name);
+    if (cell === undefined) {
+      if (value === undefined) return undefined;
+      this.#cells.set(name, { value });
+      this.#keys.add(name);
+      return undefined;
     }
-    if (!isThere) this.keys.add(name);
-    this.entries.set(name, value);
+    const before = cell.value;
+    if (value !== undefined) cell.value = value;
+    else {
+      this.#cells.delete(name);
+      this.#keys.delete(name);
+    }
+    return before;
   }
 }
+
+/** All entries of one moment, in order. */
+class View {
+  readonly #names: readonly string[];
+  readonly #values: readonly string[];
+
+  constructor(contents: Contents) {
+    this.#names = contents.namesIn('', endOfNames);
+    this.#values = this.#names.map((name) => contents.get(name) as string);
+  }
+
+  get(name: string): string | undefined {
+    const at = lowerBound(this.#names, name);
+    return this.#names[at] === name ? this.#values[at] : undefined;
+  }
+
+  namesIn(from: string, to: string, limit: number, reverse: boolean): string[] {
+    const [begin, end] = [lowerBound(this.#names, from), lowerBound(this.#names, to)];
+    if (end <= begin) return [];
+    if (!reverse) return this.#names.slice(begin, Math.min(end, begin + limit));
+    return this.#names.slice(Math.max(begin, end - limit), end).reverse();
+  }
+}
+
+/** Above every string of one byte a unit. */
+const endOfNames = '\u0100';
 
 /** One per simulated node: its databases, by directory. They survive `crash`. */
 export class SimulatedStoreProvider implements OrderedStoreProvider {
@@ -199,8 +238,9 @@ export class SimulatedStoreProvider implements OrderedStoreProvider {
   rot(directory: string, from?: Uint8Array): Uint8Array | undefined {
     const contents = this.#contents.get(directory);
     const first = from === undefined ? '' : keyString(from);
-    const entries = [...(contents?.entries ?? [])].filter(([name]) => name >= first);
-    const [name, sound] = entries[entries.length === 0 ? 0 : nextInteger(this.#random, entries.length)] ?? [];
+    const names = contents?.namesIn(first, endOfNames) ?? [];
+    const name = names[names.length === 0 ? 0 : nextInteger(this.#random, names.length)];
+    const sound = name === undefined ? undefined : contents?.get(name);
     if (contents === undefined || name === undefined || sound === undefined || sound.length === 0) return undefined;
     const value = bytesOf(sound);
     const at = nextInteger(this.#random, value.length);
@@ -237,11 +277,9 @@ class SimulatedStore implements OrderedStore {
   }
 
   write(operations: readonly StoreOperation[]): Promise<void> {
-    for (const { key } of operations)
-      assert(key.length > 0 && key[0] !== 0, () => 'a key begins with a byte above 0x00');
     const copy = namedOf(operations);
     const charge = memtableCharge(operations);
-    if (this.#writesAtOnce) {
+    if (this.#writesAtOnce()) {
       this.#contents.write(copy, charge);
       return done;
     }
@@ -256,7 +294,7 @@ class SimulatedStore implements OrderedStore {
   }
 
   /** Nothing is to be waited for, and nothing can go wrong. */
-  get #writesAtOnce(): boolean {
+  #writesAtOnce(): boolean {
     const { writeMsMax, writeFailuresPerMille } = this.#parts.faults;
     return (
       writeMsMax === 0 && writeFailuresPerMille === 0 && this.#lastWrite === undefined && this.#failed === undefined
@@ -273,33 +311,31 @@ class SimulatedStore implements OrderedStore {
 
   get(key: Uint8Array): Uint8Array | undefined {
     this.#throwClosed();
-    return valueIn(this.#contents.entries, key);
+    return valueIn(this.#contents, key);
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     this.#throwClosed();
-    const values = keys.map((key) => valueIn(this.#contents.entries, key));
+    const values = keys.map((key) => valueIn(this.#contents, key));
     await this.#delay(0, this.#parts.faults.readMsMax);
     return values;
   }
 
   async scan(range: StoreRange): Promise<StoreEntry[]> {
     this.#throwClosed();
-    const entries = scanOf(this.#contents.entries, this.#contents.keys, range);
+    const entries = scanOf(this.#contents, range);
     await this.#delay(0, this.#parts.faults.readMsMax);
     return entries;
   }
 
   snapshot(): StoreSnapshot {
     this.#throwClosed();
-    const view = new Map(this.#contents.entries);
-    const keys = new SortedKeys();
-    for (const key of view.keys()) keys.add(key);
+    const view = new View(this.#contents);
     return {
       get: (key) => valueIn(view, key),
       scan: async (range) => {
         this.#throwClosed();
-        const entries = scanOf(view, keys, range);
+        const entries = scanOf(view, range);
         await this.#delay(0, this.#parts.faults.readMsMax);
         return entries;
       },
@@ -328,10 +364,8 @@ class SimulatedStore implements OrderedStore {
   async approximateBytes(from: Uint8Array, to: Uint8Array): Promise<number> {
     this.#throwClosed();
     let bytes = 0;
-    const [fromName, toName] = [keyString(from), keyString(to)];
-    for (const [name, value] of this.#contents.entries) {
-      if (name >= fromName && name < toName) bytes += name.length + value.length;
-    }
+    for (const name of this.#contents.namesIn(keyString(from), keyString(to)))
+      bytes += name.length + (this.#contents.get(name)?.length ?? 0);
     await this.#delay(0, this.#parts.faults.readMsMax);
     return bytes;
   }
@@ -401,7 +435,9 @@ function namedOf(operations: readonly StoreOperation[]): NamedOperations {
   const names: string[] = [];
   const values: (string | undefined)[] = [];
   for (const operation of operations) {
-    names.push(keyString(operation.key));
+    const { key } = operation;
+    assert(key.length > 0 && key[0] !== 0, () => 'a key begins with a byte above 0x00');
+    names.push(keyString(key));
     values.push(operation.type === 'put' ? keyString(operation.value) : undefined);
   }
   return { names, values };
@@ -411,18 +447,28 @@ function bytesOf(text: string): Uint8Array {
   return Buffer.from(text, 'latin1');
 }
 
-function valueIn(entries: ReadonlyMap<string, string>, key: Uint8Array): Uint8Array | undefined {
+function lowerBound(names: readonly string[], name: string): number {
+  let low = 0;
+  let high = names.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((names[middle] as string) < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function valueIn(entries: Contents | View, key: Uint8Array): Uint8Array | undefined {
   const value = entries.get(keyString(key));
   return value === undefined ? undefined : bytesOf(value);
 }
 
-function scanOf(entries: ReadonlyMap<string, string>, keys: SortedKeys, range: StoreRange): StoreEntry[] {
-  const [from, to] = [keyString(range.from), keyString(range.to)];
-  const names = range.reverse === true ? keys.reversedRange(from, to, range.limit) : keys.range(from, to, range.limit);
+function scanOf(entries: Contents | View, { from, to, limit, reverse = false, maxBytes }: StoreRange): StoreEntry[] {
+  const bytesMax = maxBytes ?? Number.POSITIVE_INFINITY;
   const found: StoreEntry[] = [];
   let bytes = 0;
-  for (const name of names) {
-    if (bytes >= (range.maxBytes ?? Number.POSITIVE_INFINITY)) break;
+  for (const name of entries.namesIn(keyString(from), keyString(to), limit, reverse)) {
+    if (bytes >= bytesMax) break;
     const value = entries.get(name);
     if (value === undefined) continue;
     found.push({ key: bytesOf(name), value: bytesOf(value) });

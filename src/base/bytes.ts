@@ -2,19 +2,18 @@
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Up to here V8 keeps a typed array's bytes on its own heap, which is as quick as a slab. */
-const heapBytesMax = 64;
 const slabShareMax = 4096;
 const slabBytes = 32 * 1024;
 let slab = new ArrayBuffer(slabBytes);
 let slabUsed = 0;
 
 /**
- * Zeroed bytes. Middling ones come from a common slab, ten times quicker than with a buffer of their own; they keep the
- * slab alive, which is no waste for values that are made together and dropped together.
+ * Zeroed bytes. All but large ones come from a common slab, ten times quicker than with a buffer of their own; they keep the
+ * slab alive, which is no waste for values that are made together and dropped together. The shortest V8 would keep on its
+ * own heap, until the first one who asks for their buffer, or for a part of them: moving them out then takes longest of all.
  */
 export function allocateBytes(length: number): Uint8Array {
-  if (length <= heapBytesMax || length > slabShareMax) return new Uint8Array(length);
+  if (length > slabShareMax) return new Uint8Array(length);
   if (slabUsed + length > slabBytes) {
     slab = new ArrayBuffer(slabBytes);
     slabUsed = 0;

@@ -104,8 +104,8 @@ export class Processor<Result> {
   #running: Promise<void> | undefined;
   /** Counts works, so that one that ends knows whether it is the last. */
   #works = 0;
-  /** Aborted when no further group is to be applied. */
-  readonly #stopping = new AbortController();
+  /** No further group is to be applied. */
+  #stopping = false;
   /** Aborted when a failed store need not be opened again: at a stop, or because another is to take its place. */
   #reopeningEnds = new AbortController();
 
@@ -187,7 +187,7 @@ export class Processor<Result> {
 
   /** Applies no further group. */
   halt(): void {
-    this.#stopping.abort();
+    this.#stopping = true;
     this.#reopeningEnds.abort();
   }
 
@@ -199,7 +199,7 @@ export class Processor<Result> {
 
   /** `failed` has failed outside of an apply (in a flush): it is replaced before the next group. */
   async reopenStore(failed: StateStore, cause: Error): Promise<void> {
-    if (this.#store !== failed || this.#reopening || this.#isStopping) return;
+    if (this.#store !== failed || this.#reopening || this.#stopping) return;
     // Ends the groups under way, after the present one.
     this.#reopening = true;
     await this.#run(async () => {
@@ -217,7 +217,7 @@ export class Processor<Result> {
     this.#reopening = true;
     this.#reopeningEnds.abort();
     await this.#run(async () => {
-      if (!this.#isStopping) this.#reopeningEnds = new AbortController();
+      if (!this.#stopping) this.#reopeningEnds = new AbortController();
       this.#closed = true;
       await this.#store.close({ flush: false }).catch((error: unknown) => {
         this.#environment.logger.warn('closing the state store that is replaced failed', { error: String(error) });
@@ -234,10 +234,6 @@ export class Processor<Result> {
     });
   }
 
-  get #isStopping(): boolean {
-    return this.#stopping.signal.aborted;
-  }
-
   /** One work at a time, after the one under way; `stop` waits for all. The first that fails is the last. */
   #run(work: () => Promise<void>): Promise<void> {
     this.#works += 1;
@@ -250,7 +246,7 @@ export class Processor<Result> {
     // Without anything before: what is committed in this turn of the event loop joins the first group.
     await before;
     try {
-      if (!this.#isStopping) await work();
+      if (!this.#stopping) await work();
     } catch (error) {
       this.halt();
       this.#events.onFault(error instanceof Error ? error : new Error(String(error)));
@@ -258,11 +254,11 @@ export class Processor<Result> {
     if (this.#works !== number) return;
     this.#running = undefined;
     // What came between the last look at the target and now must not be left lying.
-    if (!this.#isStopping && this.#target > this.#watermarks.applied) this.advanceTo(this.#target);
+    if (!this.#stopping && this.#target > this.#watermarks.applied) this.advanceTo(this.#target);
   }
 
   async #applyGroups(): Promise<void> {
-    while (this.#watermarks.applied < this.#target && !this.#isStopping && !this.#reopening) await this.#applyGroup();
+    while (this.#watermarks.applied < this.#target && !this.#stopping && !this.#reopening) await this.#applyGroup();
   }
 
   async #applyGroup(): Promise<void> {
@@ -274,7 +270,7 @@ export class Processor<Result> {
     assert(entries[0]?.lsn === from, () => `asked the log for entry ${from}, got ${entries[0]?.lsn}`);
     const room = this.#events.awaitRoom();
     if (room !== undefined) await room;
-    if (this.#reopening || this.#isStopping) return;
+    if (this.#reopening || this.#stopping) return;
 
     const startedMs = this.#environment.clock.monotonicMs();
     const transaction = new ApplyTransaction(this.#store, this.#environment.crc32);

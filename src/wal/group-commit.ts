@@ -13,6 +13,7 @@ import { GroupEncoder } from './group-encoder.js';
 import type { WalMetrics } from './metrics.js';
 import type { WalOptions } from './options.js';
 import type { Operation, PartitionTarget, Piece } from './pending.js';
+import { withCommit } from './replay.js';
 import type { OpenSegments, Segment } from './segment.js';
 import { headerBlockBytes, trailerBytes } from './segment-format.js';
 
@@ -329,7 +330,7 @@ export class GroupCommit {
 function encodeCommit(encoder: GroupEncoder, partition: PartitionTarget): void {
   const { written, commitToWrite } = partition;
   if (!partition.isWritten || commitToWrite <= written.hardState.commit || commitToWrite > written.lastLsn) return;
-  written.hardState = { ...written.hardState, commit: commitToWrite };
+  written.hardState = withCommit(written.hardState, commitToWrite);
   encoder.hardState(partition.partitionId, written.hardState);
 }
 

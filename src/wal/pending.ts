@@ -5,7 +5,7 @@ import type { ConfState, Entry, HardState, LogStart } from '../raft/types.js';
 import { arenaBytesOfEntry, type GroupEncoder } from './group-encoder.js';
 import { bodyBytes, entryFrameBytes, frameBytes } from './frame.js';
 import type { EntryIndex } from './entry-index.js';
-import { initialState, type MutablePartitionState } from './replay.js';
+import { initialState, type MutablePartitionState, withCommit } from './replay.js';
 import type { Segment } from './segment.js';
 import { entryPositionBytes, sectionHeadBytes, sectionOf, termRunBytes } from './segment-index.js';
 
@@ -167,7 +167,7 @@ class PersistPiece implements Piece {
     for (const entry of this.entryList) {
       const commit = asLsn(Math.max(written.hardState.commit, Math.min(partition.commitToWrite, entry.lsn)));
       this.offsets.push(encoder.entry(partition.partitionId, entry, commit));
-      if (commit > written.hardState.commit) written.hardState = { ...written.hardState, commit };
+      if (commit > written.hardState.commit) written.hardState = withCommit(written.hardState, commit);
       written.lastLsn = entry.lsn;
       written.lastTerm = entry.term;
     }
