@@ -43,6 +43,11 @@ export class MemberProgram implements ServerProgram {
     this.zone = plan.zones[machine.id - 1] ?? '';
   }
 
+  /** Whether its configuration is the list of the founders. */
+  get knowsList(): boolean {
+    return this.#finds === 'list';
+  }
+
   /** From here on its configuration has the addresses of members, as that of a node that joins. */
   findsMembers(): void {
     this.#finds = 'members';
