@@ -53,7 +53,10 @@ export function clusterPlan(seed: number, durationMs: number): Plan {
     clients: drawClients(random),
   };
   const snapshots = drawSnapshots(seed, 'cluster', { nodes, durationMs, flushMsMax: drawn.stores.flushMsMax });
-  const base = snapshots === undefined ? drawn : { ...drawn, snapshots };
+  // One that was alone trims its log by itself: others can join it only where there is a repository.
+  const isAlone = snapshots !== undefined && new RandomStream(seed, 'begins alone').chance(0.2);
+  const founded = isAlone ? { ...drawn, initialVoters: drawn.initialVoters.slice(0, 1) } : drawn;
+  const base = snapshots === undefined ? founded : { ...founded, snapshots };
   const actions = drawActions(new RandomStream(seed, 'cluster actions'), base).filter(isOfProfile);
   return { ...base, actions };
 }

@@ -122,6 +122,7 @@ export class Operators {
     else node.start();
     while (!this.#isMember(node) || !node.isUp) await world.sleep(lookAgainMs);
     this.#cluster.count('nodes that joined');
+    if (this.#cluster.plan.initialVoters.length === 1) this.#cluster.count('nodes that joined one that was alone');
     if (isBack) this.#cluster.count('removed nodes that joined again');
   }
 

@@ -137,12 +137,16 @@ export class MemberProgram implements ServerProgram {
       partitions: plan.partitions,
       cluster: {
         ...defaults.cluster,
-        nodes: this.#finds === 'list' ? founders : [],
+        // A node that begins alone listens for others only where it is told to.
+        linkHost: `node-${id}`,
+        // A node without a list is a cluster of its own.
+        nodes: this.#finds === 'list' && founders.length > 1 ? founders : [],
         join: this.#finds === 'members' ? others.map(linkAddressOf) : [],
-        replicationFactor: this.#finds === 'list' ? this.#plan.replicationFactor : undefined,
+        replicationFactor: this.#finds === 'list' && founders.length > 1 ? this.#plan.replicationFactor : undefined,
         heartbeatMs: 2 * plan.tickMs,
         electionTimeoutMs: plan.electionTicks * plan.tickMs,
       },
+      trim: { ...defaults.trim, mode: founders.length > 1 ? 'auto' : 'persisted' },
       snapshots: { ...defaults.snapshots, repository: plan.snapshots === undefined ? '' : 'file:///simulated' },
       retention: { checkIntervalMs: plan.maintenanceMs },
       stateStore: { ...defaults.stateStore, flushAgeMs: plan.flushAgeMs },
