@@ -34,7 +34,7 @@ type RecordsChecksum = (partitionId: number, lsn: number) => number | undefined;
 export class ArchiveChecker {
   readonly #verdict: Verdict;
   readonly #objects: SharedObjects;
-  readonly #prefix: string;
+  readonly #clusterId: () => string;
   readonly #truths: ReadonlyMap<number, PartitionTruth>;
   readonly #recordsChecksum: RecordsChecksum;
   /** Of each partition, the last in ascending order of LSNs. */
@@ -46,20 +46,21 @@ export class ArchiveChecker {
   constructor(parts: {
     readonly verdict: Verdict;
     readonly objects: SharedObjects;
-    readonly clusterId: string;
+    /** What the objects of the cluster are under. */
+    readonly clusterId: () => string;
     readonly truths: ReadonlyMap<number, PartitionTruth>;
     readonly recordsChecksum: RecordsChecksum;
   }) {
     this.#verdict = parts.verdict;
     this.#objects = parts.objects;
-    this.#prefix = parts.clusterId;
+    this.#clusterId = parts.clusterId;
     this.#truths = parts.truths;
     this.#recordsChecksum = parts.recordsChecksum;
     parts.objects.onDelete = (name) => this.#deleted(name);
   }
 
   archived(partitionId: number, { archivedLsn, manifest }: ArchiveState): void {
-    const object = `${this.#prefix}/${partitionId}/manifests/${manifest}`;
+    const object = `${this.#clusterId()}/${partitionId}/manifests/${manifest}`;
     const archived = { lsn: archivedLsn, manifest: object };
     const known = [...(this.#archived.get(partitionId) ?? []), archived].slice(-archivedMax);
     this.#archived.set(partitionId, known);

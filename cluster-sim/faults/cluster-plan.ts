@@ -3,12 +3,19 @@ import { RandomStream } from '../engine/random.js';
 import type { Action, ActionKind, Plan } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
 import { drawActions } from './draw-actions.js';
+import { drawSnapshots } from './draw-snapshots.js';
 import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams } from './draw-weather.js';
 
 const kibibyte = 1024;
 
 /** Configurations change by placement alone, and what damages a disk here is its loss as a whole. */
-const others: ReadonlySet<ActionKind> = new Set<ActionKind>(['change-voters', 'bit-rot', 'misdirected-write']);
+const others: ReadonlySet<ActionKind> = new Set<ActionKind>([
+  'bit-rot',
+  'change-voters',
+  'misdirected-write',
+  'objects-damage',
+  'rot-before-snapshot',
+]);
 
 const isOfProfile = (action: Action): boolean =>
   !others.has(action.kind) && !(action.kind === 'disk-error' && action.operation === 'read');
@@ -20,7 +27,7 @@ export function clusterPlan(seed: number, durationMs: number): Plan {
   const partitions = random.integer(2, 6);
   const all = Array.from({ length: nodes }, (_, index) => index + 1);
   const zones = random.pick([1, 2, 3]);
-  const base: Omit<Plan, 'actions'> = {
+  const drawn: Omit<Plan, 'actions'> = {
     seed,
     profile: 'cluster',
     durationMs,
@@ -45,6 +52,11 @@ export function clusterPlan(seed: number, durationMs: number): Plan {
     streams: drawStreams(random, partitions),
     clients: drawClients(random),
   };
+  const snapshots = drawSnapshots(seed, 'cluster', { nodes, durationMs, flushMsMax: drawn.stores.flushMsMax });
+  // One that was alone trims its log by itself: others can join it only where there is a repository.
+  const isAlone = snapshots !== undefined && new RandomStream(seed, 'begins alone').chance(0.2);
+  const founded = isAlone ? { ...drawn, initialVoters: drawn.initialVoters.slice(0, 1) } : drawn;
+  const base = snapshots === undefined ? founded : { ...founded, snapshots };
   const actions = drawActions(new RandomStream(seed, 'cluster actions'), base).filter(isOfProfile);
   return { ...base, actions };
 }

@@ -43,7 +43,7 @@ const oddsOf: Readonly<Record<Profile, number>> = {
   churn: 0.6,
   bootstrap: 1,
   single: 0,
-  cluster: 0,
+  cluster: 0.5,
   lease: 0,
 };
 

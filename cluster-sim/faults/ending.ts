@@ -91,7 +91,7 @@ export class Ending {
   #newcomer(): string | undefined {
     const { cluster, nemesis } = this.#parts;
     const { plan } = cluster;
-    if (plan.snapshots === undefined || plan.profile === 'calm') return undefined;
+    if (plan.snapshots === undefined || plan.profile === 'calm' || plan.membership !== undefined) return undefined;
     const { marginEntries } = plan.snapshots;
     const random = cluster.random('newcomer');
     const able = cluster.nodes.filter((node) => nemesis.budget.mayDamage(node));

@@ -122,6 +122,7 @@ export class Operators {
     else node.start();
     while (!this.#isMember(node) || !node.isUp) await world.sleep(lookAgainMs);
     this.#cluster.count('nodes that joined');
+    if (this.#cluster.plan.initialVoters.length === 1) this.#cluster.count('nodes that joined one that was alone');
     if (isBack) this.#cluster.count('removed nodes that joined again');
   }
 
@@ -161,12 +162,25 @@ export class Operators {
     node.wipe(downMs, false);
     this.#cluster.note(node.id, 'operator: replaces the node');
     while (tables.node(node.id)?.incarnation === before) {
+      this.#correctList(node);
       await this.#isDone((methods) => methods.replace({ node: node.id }));
       await world.sleep(lookAgainMs);
     }
     while (!this.#isWhole(node)) await world.sleep(lookAgainMs);
     this.#budget.damaged.delete(node.id);
     this.#cluster.count('nodes replaced');
+  }
+
+  /** A list of founders of whom none but the node is left tells it nothing: it is given the addresses of members instead. */
+  #correctList(node: SimulatedNode): void {
+    const { initialVoters } = this.#cluster.plan;
+    const { memberProgram } = node;
+    if (memberProgram?.knowsList !== true) return;
+    const others = this.#cluster.nodes.filter(({ id }) => id !== node.id && initialVoters.includes(id));
+    if (others.some((other) => this.#isMember(other))) return;
+    memberProgram.findsMembers();
+    this.#cluster.note(node.id, 'operator: corrects its configuration');
+    node.crash('process', 100);
   }
 
   /** Nobody counts on what was on its disk any more. */

@@ -20,7 +20,7 @@ import type { SimulationMutant } from '../mutants.js';
 import type { Plan } from '../plan.js';
 import type { TimeLine } from '../report/time-line.js';
 import type { Counts } from '../report/counts.js';
-import { clusterId } from './node-repository.js';
+import { wiredClusterId } from './node-repository.js';
 import { SharedObjects } from './shared-objects.js';
 import { SimulatedNode } from './simulated-node.js';
 import type { Surroundings } from './surroundings.js';
@@ -90,14 +90,14 @@ export class Cluster implements Surroundings {
     this.network = new Network(world, this.random('network'), plan.network);
     this.staleMessages = plan.profile === 'bootstrap' ? new StaleMessages(world, this.random('stale')) : undefined;
     this.checker = new ClusterChecker(this.verdict, this.#events(), {
-      nodesKnown: () => plan.nodes,
+      nodesKnown: () => this.#nodesKnown,
       isPlaced: plan.membership !== undefined,
     });
     this.objects = new SharedObjects(() => world.nowMs, 'simulated://');
     this.archives = new ArchiveChecker({
       verdict: this.verdict,
       objects: this.objects,
-      clusterId,
+      clusterId: () => (plan.membership === undefined ? wiredClusterId : (this.tables.newest?.clusterId ?? '')),
       truths: this.checker.truths,
       recordsChecksum: (partitionId, lsn) => this.applied.recordsChecksum(partitionId, lsn),
     });
@@ -249,7 +249,7 @@ export class Cluster implements Surroundings {
         this.count(`leaders that stepped down for a disk that ${fault === 'hang' ? 'hung' : 'was full'}`),
       onTrim: (record) => {
         this.count('trims');
-        if (plan.snapshots === undefined || plan.nodes === 1) return;
+        if (plan.snapshots === undefined || this.#nodesKnown === 1) return;
         this.count('trims by archived LSN');
         this.archives.trimmed(record.partitionId, record.name, record.trimPoint);
       },
@@ -271,6 +271,12 @@ export class Cluster implements Surroundings {
       },
       onFault: (record, error) => this.#onFault(record, error),
     };
+  }
+
+  /** A node that is alone trims its log to what it has persisted; from the moment a second one is known none does. */
+  get #nodesKnown(): number {
+    const { plan } = this;
+    return plan.membership === undefined ? plan.nodes : (this.tables.newest?.nodes.size ?? plan.initialVoters.length);
   }
 
   #noteVoters({ voters, votersOutgoing }: ConfState): void {

@@ -10,6 +10,7 @@ import { linkAddressOf, SimulatedLinks } from '../network/simulated-links.js';
 import type { MembershipPlan } from '../plan.js';
 import { forgettingRemovals, ObservedMetadata } from './member-mutants.js';
 import { mutatedObserver } from './mutant-adapters.js';
+import { archivingOf } from './node-repository.js';
 import { NodeStores } from './node-stores.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
 import type { Machine, Manager, Surroundings } from './surroundings.js';
@@ -42,6 +43,11 @@ export class MemberProgram implements ServerProgram {
     this.zone = plan.zones[machine.id - 1] ?? '';
   }
 
+  /** Whether its configuration is the list of the founders. */
+  get knowsList(): boolean {
+    return this.#finds === 'list';
+  }
+
   /** From here on its configuration has the addresses of members, as that of a node that joins. */
   findsMembers(): void {
     this.#finds = 'members';
@@ -53,7 +59,7 @@ export class MemberProgram implements ServerProgram {
   }
 
   async start({ environment, disk, onFatal }: ProcessStart): Promise<Manager> {
-    const { id, clock, stores } = this.#machine;
+    const { id, clock, stores, repository } = this.#machine;
     const { fabric, checker, mutant, verdict } = this.#cluster;
     const node = new MemberNode({
       environment: { ...environment, disk: forgettingRemovals(disk, mutant) },
@@ -71,7 +77,11 @@ export class MemberProgram implements ServerProgram {
           onBug: (error) => verdict.broken('assertion', `node ${id}, links: ${textOf(error)}`),
         }),
       storeProvider: new NodeStores({ provider: stores, disk, mutant }),
-      connectRepository: () => undefined,
+      connectRepository: (clusterId) =>
+        repository && {
+          connection: repository.connect(environment, clock, clusterId),
+          stop: () => repository.stop(),
+        },
       dataDirectory,
       holder: { pid: 1, hostname: `node-${id}` },
       name: `node-${id}`,
@@ -127,12 +137,17 @@ export class MemberProgram implements ServerProgram {
       partitions: plan.partitions,
       cluster: {
         ...defaults.cluster,
-        nodes: this.#finds === 'list' ? founders : [],
+        // A node that begins alone listens for others only where it is told to.
+        linkHost: `node-${id}`,
+        // A node without a list is a cluster of its own.
+        nodes: this.#finds === 'list' && founders.length > 1 ? founders : [],
         join: this.#finds === 'members' ? others.map(linkAddressOf) : [],
-        replicationFactor: this.#finds === 'list' ? this.#plan.replicationFactor : undefined,
+        replicationFactor: this.#finds === 'list' && founders.length > 1 ? this.#plan.replicationFactor : undefined,
         heartbeatMs: 2 * plan.tickMs,
         electionTimeoutMs: plan.electionTicks * plan.tickMs,
       },
+      trim: { ...defaults.trim, mode: founders.length > 1 ? 'auto' : 'persisted' },
+      snapshots: { ...defaults.snapshots, repository: plan.snapshots === undefined ? '' : 'file:///simulated' },
       retention: { checkIntervalMs: plan.maintenanceMs },
       stateStore: { ...defaults.stateStore, flushAgeMs: plan.flushAgeMs },
     };
@@ -154,6 +169,7 @@ export class MemberProgram implements ServerProgram {
         ...options.replica,
         // The writes of one group must fit the small memtables of the simulation.
         processor: { ...defaultReplicaOptions.processor, groupEntriesMax: 128 },
+        ...(plan.snapshots === undefined ? {} : { archiving: archivingOf(plan.snapshots).archiving }),
       },
       observe: (start) => mutatedObserver(checker.observe(id, start), start, { mutant, logs: new Map() }),
       ...(raftMutant === undefined ? {} : { mutant: raftMutant }),

@@ -22,7 +22,8 @@ import { mutatedObjects, mutatedRepository } from './archive-mutants.js';
 import type { NodeClock } from './node-clock.js';
 import type { Surroundings } from './surroundings.js';
 
-export const clusterId = 'simulated';
+/** Where the simulator wires replicas together, and no cluster is formed that would have an id. */
+export const wiredClusterId = 'simulated';
 const repositoryObject = 'repository.json';
 /** Wall time of the world's start. */
 const epochMs = 1_700_000_000_000;
@@ -100,7 +101,7 @@ export class NodeRepository {
   }
 
   /** For a process that starts. */
-  connect(environment: Environment, nodeClock: NodeClock): RepositoryAccess {
+  connect(environment: Environment, nodeClock: NodeClock, clusterId: string): RepositoryAccess {
     const { mutant } = this.#cluster;
     const { isBlind } = this;
     const mounted = (isBlind ? this.#own : this.#shared).mount((callback) => nodeClock.inProcess(callback));

@@ -240,22 +240,22 @@ export class SimulatedNode implements Machine {
   }
 
   #processEnds(error: Error): void {
-    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled(error);
     this.#cluster.count('processes ended by a failed log');
     this.#cluster.note(this.id, `process ends: ${error.message}`);
     this.crash('process', supervisorMs);
   }
 
   /** The cluster does not take it any more: it is not started again with this data directory. */
-  #expelled(): void {
+  #expelled(error: Error): void {
     this.crash('process', undefined);
     this.keptDown = 'removed from the cluster';
-    this.#cluster.note(this.id, 'ends: removed from the cluster');
+    this.#cluster.note(this.id, `ends: ${error.message}`);
     this.#cluster.nodeExpelled(this.id);
   }
 
   #startFailed(error: unknown): void {
-    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled();
+    if (isLogboomError(error, 'NODE_REMOVED')) return this.#expelled(error);
     this.#cluster.note(this.id, `start failed: ${String(error)}`);
     this.#cluster.count('failed starts');
     const refused = isLogboomError(error, 'WAL_CORRUPT') || isLogboomError(error, 'STATE_STORE_CORRUPT');

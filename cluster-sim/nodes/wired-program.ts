@@ -19,7 +19,7 @@ import type { ObservedMachine } from '../clients/observed-machine.js';
 import { acceptHalfImports } from './import-mutants.js';
 import { mutatedObserver } from './mutant-adapters.js';
 import { runMaintenance } from './maintenance.js';
-import { archivingOf } from './node-repository.js';
+import { archivingOf, wiredClusterId } from './node-repository.js';
 import { NodeStores } from './node-stores.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
 import type { Machine, Manager, Surroundings } from './surroundings.js';
@@ -49,7 +49,7 @@ export class WiredProgram implements ServerProgram {
       const { crc32 } = environment;
       await acceptHalfImports({ disk, provider: storeProvider, crc32, sizes, objects, directories });
     }
-    const repository = this.#node.repository?.connect(environment, this.#node.clock);
+    const repository = this.#node.repository?.connect(environment, this.#node.clock, wiredClusterId);
     const options = {
       nodeId: asNodeId(this.#node.id),
       replicas: this.#placements(),

@@ -66,4 +66,11 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       'one write that failed, after the core had agreed to a snapshot, stopped the replica: it is written before that (installation.ts)',
   },
+  {
+    seed: 2,
+    profile: 'cluster',
+    durationMs: 120_000,
+    found:
+      "a node that asked a removed member to be let in was told of that one's removal, took it for its own, and ended (join-desk.ts)",
+  },
 ];

@@ -1,6 +1,6 @@
 /** The snapshot repository of a node, as its settings say it. */
 import { openObjectStore, parseObjectStoreLocation, type ObjectStore } from '../object-store/index.js';
-import { RepositoryConnection } from '../partition/index.js';
+import { RepositoryConnection, type RepositoryAccess } from '../partition/index.js';
 import { onObjectStore, SnapshotRepository } from '../snapshot/index.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Configuration } from './config/index.js';
@@ -10,7 +10,7 @@ const checkEveryMs = 60 * secondMs;
 const retryMs = { min: secondMs, max: 60 * secondMs };
 
 export interface NodeRepository {
-  readonly connection: RepositoryConnection;
+  readonly connection: RepositoryAccess;
   stop(): Promise<void>;
 }
 

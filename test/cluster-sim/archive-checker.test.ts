@@ -29,7 +29,7 @@ function archiveOf(values: ReadonlyMap<number, Uint8Array>) {
   const checker = new ArchiveChecker({
     verdict,
     objects,
-    clusterId: 'c',
+    clusterId: () => 'c',
     truths: new Map([[1, new PartitionTruth(none)]]),
     recordsChecksum: (_partitionId, lsn) => {
       const value = applied.get(lsn);

@@ -1,5 +1,6 @@
 /** Who is let in by itself, who waits, and who is refused. */
 import { expect, test } from 'vitest';
+import { LogboomError } from '../../src/base/errors.js';
 import { asNodeId } from '../../src/base/ids.js';
 import { decodeJoinAnswer, encodeJoinRequest } from '../../src/server/cluster/join-call.js';
 import { JoinDesk } from '../../src/server/cluster/join-desk.js';
@@ -7,7 +8,8 @@ import { Cluster, describeNode, initialize } from '../metadata/support/cluster.j
 import { ManualClock } from './support/manual-clock.js';
 import type { JoinDeskParts } from '../../src/server/cluster/join-desk.js';
 
-function deskOf(sharedName: string): { desk: JoinDesk; proposed: string[] } {
+/** @param leader when it is not the node itself: what that answers */
+function deskOf(sharedName: string, leader?: () => Promise<Uint8Array>): { desk: JoinDesk; proposed: string[] } {
   const cluster = new Cluster();
   cluster.accept(
     initialize(
@@ -21,15 +23,15 @@ function deskOf(sharedName: string): { desk: JoinDesk; proposed: string[] } {
     clock: new ManualClock(),
     nodeId: asNodeId(1),
     proposals: {
-      isLeader: true,
+      isLeader: leader === undefined,
       propose: async ({ type }: { type: string }) => void proposed.push(type),
     } as unknown as JoinDeskParts['proposals'],
     state: () => cluster.state,
     record: () => ({ clusterId: cluster.state.clusterId }) as ReturnType<JoinDeskParts['record']>,
-    leader: () => asNodeId(1),
+    leader: () => asNodeId(leader === undefined ? 1 : 2),
     connected: () => [],
     sharedName,
-    call: async () => new Uint8Array(0),
+    call: leader ?? (async () => new Uint8Array(0)),
     prepare: () => undefined,
   });
   return { desk, proposed };
@@ -72,4 +74,14 @@ test('a certificate of its host makes it wait for an operator; that many wait co
   expect(desk.pending.length).toBeLessThanOrEqual(64);
   expect(desk.pending.at(-1)?.node.id).toBe(204);
   expect(proposed).toEqual([]);
+});
+
+test('a member that was removed itself does not pass its own removal on to a node that asks it', async () => {
+  const removed = (node: number) => async () => {
+    throw new LogboomError('NODE_REMOVED', `node ${node} was removed`, { facts: { node } });
+  };
+  await expect(ask(deskOf('', removed(1)).desk, 4, undefined)).rejects.toMatchObject({ reason: 'NOT_LEADER' });
+  await expect(ask(deskOf('', removed(4)).desk, 4, undefined)).rejects.toMatchObject({ reason: 'NODE_REMOVED' });
+  // A second node under this node's id hears what the cluster thinks of it.
+  await expect(ask(deskOf('', removed(1)).desk, 1, undefined)).rejects.toMatchObject({ reason: 'NODE_REMOVED' });
 });

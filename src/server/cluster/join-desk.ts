@@ -5,7 +5,7 @@
  * One that comes with an empty data directory under the id of a node that is known waits as well, until an operator says that
  * the old data is gone for good: what that has promised is not on the new disk.
  */
-import { LogboomError } from '../../base/errors.js';
+import { isLogboomError, LogboomError } from '../../base/errors.js';
 import { seatIn } from './formation-record.js';
 import {
   decodeJoinAnswer,
@@ -151,7 +151,13 @@ export class JoinDesk {
     if (proposals.isLeader) return this.#decide({ node, trust });
     const to = leader();
     if (to === undefined || to === nodeId) throw notLeader();
-    return decodeJoinAnswer(await call(to, encodeJoinRequest(node, trust)));
+    try {
+      return decodeJoinAnswer(await call(to, encodeJoinRequest(node, trust)));
+    } catch (error) {
+      // This node itself is turned away, removed for one: that says nothing of the node that asks, which would end by it.
+      const isOwn = isLogboomError(error) && error.facts['node'] === nodeId && node.id !== nodeId;
+      throw isOwn ? notLeader() : error;
+    }
   }
 
   /** @throws LogboomError why the node is not let in */
