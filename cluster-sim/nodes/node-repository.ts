@@ -8,7 +8,7 @@ import {
   type ArchivingOptions,
   type RepositoryAccess,
 } from '../../src/partition/index.js';
-import { SnapshotRepository } from '../../src/snapshot/index.js';
+import { SnapshotRepository, type SnapshotSizes } from '../../src/snapshot/index.js';
 import type { RandomStream } from '../engine/random.js';
 import { MemoryObjectStore } from '../memory-object-store.js';
 import type { SnapshotPlan } from '../plan.js';
@@ -46,9 +46,20 @@ export function archivingOf(plan: SnapshotPlan): {
     trimMarginEntries: plan.marginEntries,
     trimDelayMs: plan.delayMs,
     bootstrapHoldMs: plan.bootstrapHoldMs,
+    offerIdleMs: 20_000,
   };
   return { trimMode: 'archived', archiving };
 }
+
+export const sizesOf = ({
+  recordsChunkBytes,
+  indexChunkBytes,
+  checkpointBytes,
+}: SnapshotPlan): Pick<SnapshotSizes, 'recordsChunkBytes' | 'indexChunkBytes' | 'checkpointBytes'> => ({
+  recordsChunkBytes,
+  indexChunkBytes,
+  checkpointBytes,
+});
 
 export class NodeRepository {
   /** The node's process, of this life or an earlier one, has read the identity of the shared repository. */
@@ -107,7 +118,7 @@ export class NodeRepository {
     this.#mounted = mounted;
     const store = mutatedObjects(isBlind ? mounted : this.#noting(mounted), mutant, environment.clock);
     const { clock, random, crc32, compressor, logger } = environment;
-    const { recordsChunkBytes, indexChunkBytes, checkpointBytes, graceMs, checkEveryMs } = this.#plan;
+    const { graceMs, checkEveryMs } = this.#plan;
     const connection = new RepositoryConnection(environment, {
       clusterId,
       open: (signal) =>
@@ -120,7 +131,7 @@ export class NodeRepository {
             compressor,
             logger,
             graceMs,
-            sizes: { recordsChunkBytes, indexChunkBytes, checkpointBytes },
+            sizes: sizesOf(this.#plan),
           },
           { signal },
         ),

@@ -66,4 +66,11 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       'one write that failed, after the core had agreed to a snapshot, stopped the replica: it is written before that (installation.ts)',
   },
+  {
+    seed: 14,
+    profile: 'bootstrap',
+    durationMs: 60_000,
+    found:
+      'the leader of a group that could commit nothing waited for a checkpoint, and the replica that it lacked for its state (replica-snapshots.ts)',
+  },
 ];

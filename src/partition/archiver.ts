@@ -81,6 +81,8 @@ export interface ArchiverParts {
 
 /** Requests for reports are repeated this often. */
 const askEveryMs = 250;
+/** So often where no quorum can answer. */
+const quorumlessAsks = 4;
 
 export class Archiver {
   readonly #parts: ArchiverParts;
@@ -106,6 +108,8 @@ export class Archiver {
   #nextProofMs = 0;
   #isWanted = false;
   #collecting: Promise<void> | undefined;
+  /** Of one checkpoint at a time: a report is about the one that was asked for last. */
+  #agreeing: Promise<void> = Promise.resolve();
   /** Spreads the snapshots of partitions that were started together. */
   readonly #jitter: number;
 
@@ -368,7 +372,7 @@ export class Archiver {
         await state.close();
       }
       const manifest = await archive.readBack(name, { signal });
-      await this.#agree(lsn, signal);
+      await this.confirmState(lsn, signal);
       // Before the group relies on it, so that every LSN that was trimmed can be had from a confirmed snapshot.
       await archive.confirm(manifest, name, { signal });
       signal.throwIfAborted();
@@ -379,7 +383,50 @@ export class Archiver {
     }
   }
 
-  /** Resolves when a quorum has what this replica has at the checkpoint. */
+  /**
+   * Resolves when a quorum has what this replica has at the checkpoint.
+   *
+   * @throws LogboomError STATE_DIVERGED, STATE_DISPUTED, SNAPSHOT_NOT_CONFIRMED
+   */
+  confirmState(lsn: Lsn, signal: AbortSignal): Promise<void> {
+    const agreed = this.#agreeing.then(() => this.#agree(lsn, signal));
+    this.#agreeing = agreed.catch(() => {});
+    return agreed;
+  }
+
+  /**
+   * For a state that no quorum can stand for, because it would take a replica that has none yet: that of the others
+   * nobody who answers had another one at the newest checkpoint.
+   *
+   * @throws LogboomError SNAPSHOT_NOT_CONFIRMED
+   */
+  requireNoOther(signal: AbortSignal): Promise<void> {
+    const heard = this.#agreeing.then(() => this.#hearOthers(signal));
+    this.#agreeing = heard.catch(() => {});
+    return heard;
+  }
+
+  async #hearOthers(signal: AbortSignal): Promise<void> {
+    const { replica, environment, partitionId } = this.#parts;
+    const mark = decodeCheckpoints(replica.store.getIndex(checkpointsKey)).at(-1);
+    if (mark === undefined) return;
+    for (let asked = 0; asked < quorumlessAsks; asked += 1) {
+      this.#ask(mark.lsn, undefined);
+      await sleep(environment.clock, askEveryMs, signal);
+      signal.throwIfAborted();
+    }
+    const differing = [...this.#reports.hashesAt(mark.lsn)].filter(
+      ([, hash]) => !equalStateHashes(hash, mark.hashBefore),
+    );
+    if (differing.length === 0) return;
+    throw new LogboomError(
+      'SNAPSHOT_NOT_CONFIRMED',
+      `replica ${differing.map(([other]) => other).join(', ')} of partition ${partitionId} has another state than this one at LSN ` +
+        `${mark.lsn}, and no quorum says which is right`,
+      { facts: { partition: partitionId, lsn: mark.lsn }, retryAfterMs: 1000 },
+    );
+  }
+
   async #agree(lsn: Lsn, signal: AbortSignal): Promise<void> {
     const { replica, environment, options } = this.#parts;
     const { clock, logger } = environment;

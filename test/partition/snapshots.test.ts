@@ -280,10 +280,11 @@ describe('a replica that needs what was trimmed', () => {
       expect(bootstraps).toBe(0);
     }));
 
-  it('says what is missing where there is no repository, and is brought up to date once there is one', () => {
+  it('says what is missing where there is no repository and nobody to ask, and is brought up to date once there is one', () => {
     const objects = sharedObjects();
     return newcomer(22, objects, async (group, { away }) => {
       away.options = { ...archived(undefined), voters: [1, 2, 3] };
+      group.onAsk = () => 'lose';
       await away.start();
       await changeMembers(group, [['add-learner', 4]]);
       await group.until(() => away.replica.status.bootstrap?.problem.includes('no snapshot repository is configured'));
@@ -317,6 +318,7 @@ describe('a replica that needs what was trimmed', () => {
       await archive.confirm(await archive.read(name), name);
       damage(name);
       const heal = damage(first);
+      group.onAsk = () => 'lose';
       await away.start();
       await changeMembers(group, [['add-learner', 4]]);
       await group.until(() => away.replica.status.bootstrap?.problem.includes('is damaged'));

@@ -243,7 +243,11 @@ export class ClusterMember {
     const { nodes, join } = configuration.cluster;
     const parts = { environment, directory: directory.path, signal: this.#stopping.signal };
     if (join.length === 0) {
-      const formed = await joinFormation({ ...parts, own: this.#alone(), ask: (node) => this.#links.ask(node) });
+      const formed = await joinFormation({
+        ...parts,
+        own: this.#alone(),
+        ask: (node) => this.#links.askFormation(node),
+      });
       if (formed !== 'replace') return formed;
     }
     const listed = nodes.filter(({ id }) => id !== this.#self.id).map(({ linkAddress }) => linkAddress);
@@ -328,7 +332,7 @@ export class ClusterMember {
         replica,
         isKnown: () => this.#state !== undefined,
         others: record.members.filter(({ id }) => id !== this.#self.id),
-        ask: ({ id, linkAddress }) => this.#links.ask({ id, linkAddress }),
+        ask: ({ id, linkAddress }) => this.#links.askFormation({ id, linkAddress }),
         signal,
       });
     }
