@@ -9,6 +9,7 @@ import {
   type RepositoryAccess,
 } from '../../src/partition/index.js';
 import { SnapshotRepository, type SnapshotSizes } from '../../src/snapshot/index.js';
+import { parseRepository } from '../../src/snapshot/repository.js';
 import type { RandomStream } from '../engine/random.js';
 import { MemoryObjectStore } from '../memory-object-store.js';
 import type { SnapshotPlan } from '../plan.js';
@@ -64,6 +65,8 @@ export const sizesOf = ({
 export class NodeRepository {
   /** The node's process, of this life or an earlier one, has read the identity of the shared repository. */
   hasSeenIt = false;
+  /** The repository that its process has seen last, as it has recorded it. */
+  recordedId = '';
   /** Simulated time until which no request arrives. */
   cutOffUntilMs = 0;
   /** Told of each request for what chunks of a partition there are, when it is made. */
@@ -116,7 +119,7 @@ export class NodeRepository {
     const { isBlind } = this;
     const mounted = (isBlind ? this.#own : this.#shared).mount((callback) => nodeClock.inProcess(callback));
     this.#mounted = mounted;
-    const store = mutatedObjects(isBlind ? mounted : this.#noting(mounted), mutant, environment.clock);
+    const store = mutatedObjects(this.#noting(mounted, isBlind), mutant, environment.clock);
     const { clock, random, crc32, compressor, logger } = environment;
     const { graceMs, checkEveryMs } = this.#plan;
     const connection = new RepositoryConnection(environment, {
@@ -156,12 +159,14 @@ export class NodeRepository {
     this.#connection = undefined;
   }
 
-  #noting(mounted: MountedObjectStore): ObjectStore {
+  #noting(mounted: MountedObjectStore, isBlind: boolean): ObjectStore {
     return {
       ...mounted,
       get: async (name, options) => {
         const bytes = await mounted.get(name, options);
-        if (name === repositoryObject) this.hasSeenIt = true;
+        if (name !== repositoryObject) return bytes;
+        if (!isBlind) this.hasSeenIt = true;
+        this.recordedId = idIn(bytes) ?? this.recordedId;
         return bytes;
       },
     };
@@ -204,6 +209,15 @@ export class NodeRepository {
     if (kind === 'get' && strikes(weather.misreadPerMillion)) {
       return { kind: random.pick(misreadings) };
     }
+    return undefined;
+  }
+}
+
+/** Undefined when it was misread. */
+function idIn(bytes: Uint8Array): string | undefined {
+  try {
+    return parseRepository(bytes);
+  } catch {
     return undefined;
   }
 }

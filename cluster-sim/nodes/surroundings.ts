@@ -31,7 +31,13 @@ export interface Machine {
   readonly stores: SimulatedStoreProvider;
   /** Undefined where nothing is archived. */
   readonly repository:
-    { connect(environment: Environment, clock: NodeClock): RepositoryAccess; stop(): Promise<void> } | undefined;
+    | {
+        /** The repository that its process has seen last. */
+        readonly recordedId: string;
+        connect(environment: Environment, clock: NodeClock): RepositoryAccess;
+        stop(): Promise<void>;
+      }
+    | undefined;
   /** Of all its replicas, where the simulator wires them together. */
   readonly replicaId: number;
   readonly state: 'down' | 'starting' | 'up' | 'stopping';

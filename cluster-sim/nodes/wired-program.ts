@@ -61,6 +61,8 @@ export class WiredProgram implements ServerProgram {
           askPeer(this.#cluster, this.#node, { partitionId, to, request, ...askOptions }),
       },
       clusterId,
+      recordedRepository: (partitionId: number, replicaId: number) =>
+        this.#cluster.nodeOfReplica(partitionId, replicaId)?.repository?.recordedId ?? '',
       ...(snapshots === undefined ? {} : { snapshotSizes: sizesOf(snapshots) }),
       nodesKnown: () => plan.nodes,
       storeProvider,

@@ -5,7 +5,7 @@
  * A snapshot counts as archived only when (1) all its chunks and then its manifest are stored, (2) the manifest was read back and
  * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, (4) a confirmation of that is
  * stored beside it, without which nobody begins with it, and (5) the group has committed so much. Only then the trim point may
- * follow, and only while all voters' nodes have proved that they see this repository, and the manifest is still there.
+ * follow, and only while all voters' nodes have proved, or have recorded, that they see this repository, and the manifest is still there.
  * Whatever fails on the way leaves a manifest that nobody relies on.
  */
 import { isLogboomError, LogboomError } from '../base/errors.js';
@@ -68,6 +68,8 @@ export interface ArchiverParts {
   readonly options: ArchivingOptions;
   /** Undefined: no repository is configured. */
   readonly repository: RepositoryAccess | undefined;
+  /** Of the node of another replica, as recorded; empty: nothing. */
+  readonly recordedRepository: (replica: ReplicaId) => string;
   readonly facts: Pick<SnapshotFacts, 'nodeId' | 'softwareVersion'>;
   readonly metrics: ArchivingMetrics;
   /** Whether the log is trimmed by what is archived. */
@@ -81,6 +83,8 @@ export interface ArchiverParts {
 
 /** Requests for reports are repeated this often. */
 const askEveryMs = 250;
+/** A leader waits so long for the word of a node before it takes it for away. */
+const silenceMs = 5000;
 /** So often where no quorum can answer. */
 const quorumlessAsks = 4;
 
@@ -107,6 +111,8 @@ export class Archiver {
   #nextCollectionMs: number;
   #nextProofMs = 0;
   #isWanted = false;
+  /** When leadership has last changed. */
+  #leadershipMs: number;
   #collecting: Promise<void> | undefined;
   /** Of one checkpoint at a time: a report is about the one that was asked for last. */
   #agreeing: Promise<void> = Promise.resolve();
@@ -119,6 +125,7 @@ export class Archiver {
     this.#archive = decodeArchive(reader.getIndex(archiveKey));
     this.#bootstrapHolds = new BootstrapHolds(parts.options.bootstrapHoldMs);
     this.#lastArchivedMs = clock.monotonicMs();
+    this.#leadershipMs = this.#lastArchivedMs;
     this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
     this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
     if (this.#archive.archivedLsn > 0) {
@@ -230,6 +237,7 @@ export class Archiver {
 
   onLeadership(): void {
     this.#reports.clear();
+    this.#leadershipMs = this.#parts.environment.clock.monotonicMs();
     this.#isWanted = false;
     this.#bootstrapHolds.clear();
     if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
@@ -545,8 +553,17 @@ export class Archiver {
     const { replica } = this.#parts;
     const { voters, votersOutgoing } = replica.confState;
     const hasProved = (voter: ReplicaId): boolean =>
-      repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId));
+      repositoryId !== '' && (voter === replica.replicaId || this.#repositoryOf(voter) === repositoryId);
     return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
+  }
+
+  /** What a node says counts; of one that has said nothing to this leader, and could have by now, what it had recorded. */
+  #repositoryOf(voter: ReplicaId): string | undefined {
+    const { environment, recordedRepository } = this.#parts;
+    const heard = this.#reports.repositoryOf(voter);
+    if (heard !== undefined) return heard;
+    const isAway = environment.clock.monotonicMs() - this.#leadershipMs >= silenceMs;
+    return isAway ? recordedRepository(voter) : undefined;
   }
 
   #collectWhenDue(repository: RepositoryAccess): void {

@@ -53,6 +53,11 @@ export interface PartitionManagerOptions<Result, Machine extends StateMachine<Re
   readonly onReplay?: (progress: ReplayProgress) => void;
   /** Where snapshots go; without one there are none. */
   readonly repository?: RepositoryAccess;
+  /**
+   * The repository that the node of a replica has proved to see, by the last that it had recorded; empty: none. Counts for
+   * replicas that a leader has not heard itself.
+   */
+  readonly recordedRepository?: (partitionId: PartitionId, replicaId: ReplicaId) => string;
   /** Of what replicas stream to each other. */
   readonly snapshotSizes?: Partial<SnapshotSizes>;
   /** States that the replicas of this node offer to others at the same time. */
@@ -389,6 +394,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       machine: options.createMachine(id),
       directory,
       repository: options.repository,
+      recordedRepository: (replicaId) => options.recordedRepository?.(id, replicaId) ?? '',
       softwareVersion: options.softwareVersion ?? 'unknown',
       clusterId: options.clusterId,
       snapshotSizes: { ...defaultSnapshotSizes, ...options.snapshotSizes },

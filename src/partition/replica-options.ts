@@ -1,6 +1,6 @@
 /** What a replica is made of, and what it needs of the node around it. */
 import type { LogboomError } from '../base/errors.js';
-import type { Lsn, NodeId, PartitionId } from '../base/ids.js';
+import type { Lsn, NodeId, PartitionId, ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { LogicalView, StateMachine, StateScan } from '../base/state-machine.js';
 import type { WireMessage, RaftLimits, RaftOptions, StorageFault } from '../raft/types.js';
@@ -75,6 +75,8 @@ export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {
   readonly directory: string;
   /** Undefined: no snapshot repository is configured. */
   readonly repository: RepositoryAccess | undefined;
+  /** What the node of a replica has recorded of the repository that it has proved to see; empty: nothing. */
+  readonly recordedRepository: (replicaId: ReplicaId) => string;
   /** Builds a store of the snapshot in `directory`, ready to be put in place; goes on where it was interrupted. */
   readonly restoreSnapshot: (
     source: ChunkSource,

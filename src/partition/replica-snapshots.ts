@@ -81,6 +81,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
         environment,
         options: options.archiving,
         repository,
+        recordedRepository: parts.recordedRepository,
         metrics,
         facts: { nodeId: parts.nodeId, softwareVersion: parts.softwareVersion },
         trims: options.trimMode === 'archived',

@@ -92,6 +92,7 @@ export class MemberNode {
       replicas: member.placements(record),
       transport: member.transport,
       nodesKnown: () => member.nodesKnown,
+      recordedRepository: (partitionId, replicaId) => member.repositoryOf(partitionId, replicaId),
     });
     this.#stops.push(() => member.detach());
     await member.attach(manager, record);

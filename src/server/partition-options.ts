@@ -33,7 +33,10 @@ export type ManagerOptions = PartitionManagerOptions<
 >;
 
 /** What the node's membership says. */
-export type MemberOptions = Pick<ManagerOptions, 'replicas' | 'transport' | 'nodesKnown' | 'clusterId'>;
+export type MemberOptions = Pick<
+  ManagerOptions,
+  'replicas' | 'transport' | 'nodesKnown' | 'clusterId' | 'recordedRepository'
+>;
 
 function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions {
   return {

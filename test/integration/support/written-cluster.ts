@@ -80,9 +80,6 @@ export class WrittenCluster {
     const cluster = await ClusterHosts.make(settings);
     await cluster.start();
     const client = cluster.client(patient);
-    // A leader that takes over while a voter is away waits for that one's word before it trims: here that is to happen when the
-    // test kills, and not when leaderships return to where they are wanted.
-    await client.cluster.setSetting('leader-return-delay-ms', '3600000');
     for (const name of streams) await client.streams.create(name);
     return new WrittenCluster(cluster, client, seed);
   }
@@ -146,8 +143,6 @@ export class WrittenCluster {
 
   /** Kills a node and trims the log past all that it has. Answers that, by partition. */
   async trimPast(node: number): Promise<Map<number, number>> {
-    // The leaders have heard of it that it sees the repository: after an election without it, they would wait for its word.
-    await this.snapshotAndTrim();
     await this.cluster.node(node).process.kill();
     const { partitions } = await this.#led();
     const had = new Map(

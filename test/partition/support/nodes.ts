@@ -167,7 +167,7 @@ export class TestNode {
         const answered = manager?.answer(asPartitionId(partition), request, new AbortController().signal);
         answered?.then(
           (bytes) => this.manager === manager && resolve(bytes),
-          (error: unknown) => this.manager === manager && reject(error),
+          (error: Error) => this.manager === manager && reject(error),
         );
       });
     });
@@ -325,7 +325,7 @@ export class TestGroup {
             if (answer.length > answerBytesMax) reject(new Error(`${answer.length} bytes, at most ${answerBytesMax}`));
             end(() => resolve(answer));
           },
-          (error: unknown) => end(() => reject(error)),
+          (error: Error) => end(() => reject(error)),
         );
       });
     });
