@@ -1,5 +1,6 @@
 /** Replicas that have nothing but another replica to begin from: what it streams, and everything that goes wrong with it. */
 import { describe, expect, it } from 'vitest';
+import { expandRuns } from '../../cluster-sim/nodes/simulated-compressor.js';
 import { asLsn, asReplicaId } from '../../src/base/ids.js';
 import {
   decodeOpenAnswer,
@@ -185,6 +186,24 @@ describe('what is streamed', () => {
       await expectNothingLeft(away);
     }),
   );
+
+  it('and has other records in it, in as many bytes, is not imported', () =>
+    alone(28, async (group, { away }) => {
+      let damaged = 0;
+      group.onAsk =
+        ({ request }) =>
+        (answer) => {
+          const isRecords = decodePeerRequest(request).type === 'chunk' && expandRuns(answer, 1 << 20)[5] === 1;
+          if (!isRecords || damaged === 3) return answer;
+          damaged += 1;
+          // The byte of the last run: the end of the last value.
+          return answer.with(answer.length - 1, (answer.at(-1) ?? 0) ^ 1);
+        };
+      await joins(group, away);
+      expect(await problemOf(group, away)).toMatch(/sends is damaged: it has \d+ bytes of content with SHA-256/);
+      await expectEqualReplicas(group);
+      expect(damaged).toBe(3);
+    }));
 
   it('goes on over a connection that breaks again and again, and nothing of it is fetched twice', () =>
     alone(21, async (group, { away }) => {
