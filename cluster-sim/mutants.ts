@@ -28,6 +28,7 @@ export const simulationMutants = {
   'collect-without-grace': 'a chunk that no manifest names is deleted at once',
   'trim-without-proof': 'a node says that it sees the repository, whatever it sees',
   'half-import-accepted': 'after a crash in an import, what there is of it counts as the whole state',
+  'peer-state-of-another-lsn': 'a replica that streams its state to another one says that it is of the next LSN',
   'trim-touches-other-log': "one partition's trim point is applied to the logs of the others",
 } as const;
 

@@ -156,7 +156,7 @@ async function snapshots({ node, payloads, seconds }: WorkloadContext): Promise<
     loop.reset();
     const restoring = performance.now();
     await restoreSnapshot({
-      archive,
+      source: archive,
       manifest: second.manifest,
       directory: path.join(directory, 'target'),
       disk: nodeDisk,

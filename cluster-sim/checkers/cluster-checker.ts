@@ -1,5 +1,6 @@
 /** The invariants of consensus and storage, checked as things happen; each check costs a constant time, or nearly so. */
 import { crc32 } from 'node:zlib';
+import type { ReplicaId } from '../../src/base/ids.js';
 import type { ArchiveState, ReplicaObserver, ReplicaStart } from '../../src/partition/index.js';
 import {
   EntryKind,
@@ -30,7 +31,8 @@ export interface ClusterEvents {
   onPersisted(record: ReplicaRecord): void;
   /** The group has committed that a newer snapshot is archived. */
   onArchived(record: ReplicaRecord, archive: ArchiveState): void;
-  onInstalled(record: ReplicaRecord): void;
+  /** `isOfPeer`: it is the state of another replica, as far as the process that was asked for it has lived to tell. */
+  onInstalled(record: ReplicaRecord, isOfPeer: boolean): void;
   /** The replica stopped; the node decides whether that is a broken invariant. */
   onFault(record: ReplicaRecord, error: Error): void;
 }
@@ -127,7 +129,7 @@ export class ClusterChecker {
     const truth = this.#truths.get(record.partitionId);
     if (truth !== undefined && record.wasInstalledBefore(start.log)) {
       record.installed(truth.committedTerms);
-      this.#events.onInstalled(record);
+      this.#events.onInstalled(record, false);
     }
     record.installing = undefined;
     this.#verdict.require(
@@ -220,6 +222,7 @@ interface ObservationParts {
 
 /** One run of one replica. */
 class Observation implements ReplicaObserver {
+  #installsFromPeer = false;
   readonly #parts: ObservationParts;
   readonly #record: ReplicaRecord;
   readonly #truth: PartitionTruth;
@@ -358,8 +361,9 @@ class Observation implements ReplicaObserver {
     if (isTrimmed) this.#parts.events.onGroupTrim(record, trimPoint);
   }
 
-  onInstalling(start: LogStart): void {
+  onInstalling(start: LogStart, from: ReplicaId | undefined): void {
     const record = this.#record;
+    this.#installsFromPeer = from !== undefined;
     const { committedTerms, archivedLsn } = this.#truth;
     this.#verdict.require(
       committedTerms[start.lsn] === start.term && start.lsn > record.commit,
@@ -374,7 +378,7 @@ class Observation implements ReplicaObserver {
   onInstalled(start: LogStart, stateHash: ReplicaStart['stateHash']): void {
     this.#record.installed(this.#truth.committedTerms);
     this.#parts.checker.checkState(this.#record, start.lsn, stateHash);
-    this.#parts.events.onInstalled(this.#record);
+    this.#parts.events.onInstalled(this.#record, this.#installsFromPeer);
   }
 
   onFault(error: Error): void {

@@ -36,6 +36,7 @@ const profileOf: Readonly<Record<string, Profile>> = {
   'half-import-accepted': 'bootstrap',
   'leaving-replica-is-gone': 'cluster',
   'manifest-before-chunks': 'bootstrap',
+  'peer-state-of-another-lsn': 'bootstrap',
   'rebuilt-replica-keeps-its-id': 'bootstrap',
   'removed-leader-counts-itself': 'churn',
   'replicas-move-at-once': 'cluster',

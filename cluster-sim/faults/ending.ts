@@ -217,8 +217,7 @@ export class Ending {
       node.keptDown = 'its data is damaged';
     }
     const able = cluster.nodes.filter((node) => node.keptDown === undefined);
-    // Whoever needs a snapshot that is damaged is brought back by those who do not: by a newer one.
-    if (nemesis.budget.isConfigurationChanging() || nemesis.budget.isArchiveDamaged()) return able;
+    if (nemesis.budget.isConfigurationChanging()) return able;
     for (let count = 1; count <= able.length; count += 1) {
       for (let attempt = 0; attempt < 3; attempt += 1) {
         const chosen = random.shuffled(able).slice(0, count);

@@ -29,7 +29,6 @@ export class FaultBudget {
 
   mayDamage(node: SimulatedNode): boolean {
     const { plan, checker } = this.#cluster;
-    if (this.isArchiveDamaged()) return false;
     if (plan.nodes < 3 || this.damaged.size > 0 || node.keptDown !== undefined || this.isConfigurationChanging())
       return false;
     const others = this.#cluster.nodes.filter((other) => other !== node && !other.damaged);
@@ -46,8 +45,8 @@ export class FaultBudget {
     return checker.truths.size > 0;
   }
 
-  /** Whether some partition's newest archived snapshot has lost something: whoever needs it cannot be brought back. */
-  isArchiveDamaged(): boolean {
+  /** Whether some partition's newest archived snapshot has lost something. */
+  #isArchiveDamaged(): boolean {
     const { archives } = this.#cluster;
     for (const partitionId of this.archivesDamaged) {
       if (archives.isNewestSound(partitionId)) this.archivesDamaged.delete(partitionId);
@@ -56,21 +55,12 @@ export class FaultBudget {
   }
 
   /**
-   * The newest snapshot of a partition may be damaged while nobody needs it: every member's log reaches behind what is
-   * archived, so that no trim that is under way takes what one of them lacks; the next one comes after a newer snapshot, for a
-   * leader reads before it trims. What would make a member need it waits meanwhile: no disk is damaged, no member is added.
+   * The newest snapshot of a partition may be damaged whoever needs it. What is trimmed is part of the state of whoever can be
+   * elected, for it is committed; and a leader streams its state to a replica that finds no snapshot, also where the group
+   * can commit nothing before that replica has it. One at a time, so that there are some whole ones, too.
    */
   mayDamageArchive(partitionId: number): boolean {
-    const { checker } = this.#cluster;
-    const truth = checker.truth(partitionId);
-    if (truth === undefined || this.damaged.size > 0 || this.isArchiveDamaged() || this.isConfigurationChanging())
-      return false;
-    return this.#cluster.nodes.every((node) => {
-      const replicaId = node.replicaIdIn(partitionId);
-      if (!this.#cluster.isMember(partitionId, replicaId)) return true;
-      const record = checker.record(partitionId, replicaId);
-      return record !== undefined && record.durableLsn >= truth.archivedLsn && record.installing === undefined;
-    });
+    return this.#cluster.checker.truth(partitionId) !== undefined && !this.#isArchiveDamaged();
   }
 
   /** Whether some log holds a configuration entry that is not known to be in force. */

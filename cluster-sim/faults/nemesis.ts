@@ -340,7 +340,7 @@ export class Nemesis {
     const leader = cluster.leaderOf(partition);
     const replica = leader?.manager?.replicas.find(({ partitionId }) => partitionId === partition);
     // While a node is being replaced, only that changes configurations.
-    if (replica === undefined || this.budget.damaged.size > 0 || this.budget.isArchiveDamaged()) return;
+    if (replica === undefined || this.budget.damaged.size > 0) return;
     const change = drawVoterChange(
       replica.confState,
       cluster.nodes.map((node) => node.replicaId),

@@ -260,8 +260,9 @@ export class Cluster implements Surroundings {
         this.note(record.nodeId, `partition ${record.partitionId} is archived up to ${record.archivedLsn}`);
         this.archives.archived(record.partitionId, archive);
       },
-      onInstalled: (record) => {
+      onInstalled: (record, isOfPeer) => {
         this.count('snapshots installed');
+        if (isOfPeer) this.count('bootstraps from a peer');
         this.note(record.nodeId, `partition ${record.partitionId} goes on from a snapshot at ${record.applied}`);
         if (this.faultsOn)
           this.count(

@@ -93,7 +93,7 @@ export class MemberProgram implements ServerProgram {
     });
     this.#node = node;
     await node.start();
-    node.member?.announce([clientAddressOf(id)]);
+    node.member?.announce([clientAddressOf(id)], undefined);
     // Who asks for a partition of streams gets one, as in src/server/replicas.ts.
     return node.manager as unknown as Manager;
   }

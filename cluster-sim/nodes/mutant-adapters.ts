@@ -235,7 +235,7 @@ function withOverrides(observer: ReplicaObserver, overrides: Partial<ReplicaObse
     onPersisted: (persistedLsn) => observer.onPersisted(persistedLsn),
     onTrimPoint: (trimPoint) => observer.onTrimPoint(trimPoint),
     onArchive: (archive) => observer.onArchive(archive),
-    onInstalling: (start) => observer.onInstalling(start),
+    onInstalling: (start, from) => observer.onInstalling(start, from),
     onInstalled: (start, stateHash) => observer.onInstalled(start, stateHash),
     onFault: (error) => observer.onFault(error),
     onDiscarded: () => observer.onDiscarded(),

@@ -8,7 +8,8 @@ import {
   type ArchivingOptions,
   type RepositoryAccess,
 } from '../../src/partition/index.js';
-import { SnapshotRepository } from '../../src/snapshot/index.js';
+import { SnapshotRepository, type SnapshotSizes } from '../../src/snapshot/index.js';
+import { parseRepository } from '../../src/snapshot/repository.js';
 import type { RandomStream } from '../engine/random.js';
 import { MemoryObjectStore } from '../memory-object-store.js';
 import type { SnapshotPlan } from '../plan.js';
@@ -47,13 +48,26 @@ export function archivingOf(plan: SnapshotPlan): {
     trimMarginEntries: plan.marginEntries,
     trimDelayMs: plan.delayMs,
     bootstrapHoldMs: plan.bootstrapHoldMs,
+    offerIdleMs: 20_000,
   };
   return { trimMode: 'archived', archiving };
 }
 
+export const sizesOf = ({
+  recordsChunkBytes,
+  indexChunkBytes,
+  checkpointBytes,
+}: SnapshotPlan): Pick<SnapshotSizes, 'recordsChunkBytes' | 'indexChunkBytes' | 'checkpointBytes'> => ({
+  recordsChunkBytes,
+  indexChunkBytes,
+  checkpointBytes,
+});
+
 export class NodeRepository {
   /** The node's process, of this life or an earlier one, has read the identity of the shared repository. */
   hasSeenIt = false;
+  /** The repository that its process has seen last, as it has recorded it. */
+  recordedId = '';
   /** Simulated time until which no request arrives. */
   cutOffUntilMs = 0;
   /** Told of each request for what chunks of a partition there are, when it is made. */
@@ -106,9 +120,9 @@ export class NodeRepository {
     const { isBlind } = this;
     const mounted = (isBlind ? this.#own : this.#shared).mount((callback) => nodeClock.inProcess(callback));
     this.#mounted = mounted;
-    const store = mutatedObjects(isBlind ? mounted : this.#noting(mounted), mutant, environment.clock);
+    const store = mutatedObjects(this.#noting(mounted, isBlind), mutant, environment.clock);
     const { clock, random, crc32, compressor, logger } = environment;
-    const { recordsChunkBytes, indexChunkBytes, checkpointBytes, graceMs, checkEveryMs } = this.#plan;
+    const { graceMs, checkEveryMs } = this.#plan;
     const connection = new RepositoryConnection(environment, {
       clusterId,
       open: (signal) =>
@@ -121,7 +135,7 @@ export class NodeRepository {
             compressor,
             logger,
             graceMs,
-            sizes: { recordsChunkBytes, indexChunkBytes, checkpointBytes },
+            sizes: sizesOf(this.#plan),
           },
           { signal },
         ),
@@ -146,12 +160,14 @@ export class NodeRepository {
     this.#connection = undefined;
   }
 
-  #noting(mounted: MountedObjectStore): ObjectStore {
+  #noting(mounted: MountedObjectStore, isBlind: boolean): ObjectStore {
     return {
       ...mounted,
       get: async (name, options) => {
         const bytes = await mounted.get(name, options);
-        if (name === repositoryObject) this.hasSeenIt = true;
+        if (name !== repositoryObject) return bytes;
+        if (!isBlind) this.hasSeenIt = true;
+        this.recordedId = idIn(bytes) ?? this.recordedId;
         return bytes;
       },
     };
@@ -194,6 +210,15 @@ export class NodeRepository {
     if (kind === 'get' && strikes(weather.misreadPerMillion)) {
       return { kind: random.pick(misreadings) };
     }
+    return undefined;
+  }
+}
+
+/** Undefined when it was misread. */
+function idIn(bytes: Uint8Array): string | undefined {
+  try {
+    return parseRepository(bytes);
+  } catch {
     return undefined;
   }
 }

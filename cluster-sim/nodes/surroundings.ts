@@ -32,6 +32,8 @@ export interface Machine {
   /** Undefined where nothing is archived. */
   readonly repository:
     | {
+        /** The repository that its process has seen last. */
+        readonly recordedId: string;
         connect(environment: Environment, clock: NodeClock, clusterId: string): RepositoryAccess;
         stop(): Promise<void>;
       }

@@ -8,6 +8,7 @@ import { asNodeId, asPartitionId, asReplicaId } from '../../src/base/ids.js';
 import {
   defaultReplicaOptions,
   PartitionManager,
+  type AskOptions,
   type ReplicaPlacement,
   type ReplicaStart,
 } from '../../src/partition/index.js';
@@ -19,8 +20,9 @@ import type { ObservedMachine } from '../clients/observed-machine.js';
 import { acceptHalfImports } from './import-mutants.js';
 import { mutatedObserver } from './mutant-adapters.js';
 import { runMaintenance } from './maintenance.js';
-import { archivingOf, wiredClusterId } from './node-repository.js';
+import { archivingOf, sizesOf, wiredClusterId } from './node-repository.js';
 import { NodeStores } from './node-stores.js';
+import { askPeer } from './peer-calls.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
 import type { Machine, Manager, Surroundings } from './surroundings.js';
 
@@ -55,7 +57,13 @@ export class WiredProgram implements ServerProgram {
       replicas: this.#placements(),
       transport: {
         send: (partitionId: number, messages: readonly WireMessage[]) => this.#send(isAlive, partitionId, messages),
+        ask: (partitionId: number, to: number, request: Uint8Array, askOptions: AskOptions) =>
+          askPeer(this.#cluster, this.#node, { partitionId, to, request, ...askOptions }),
       },
+      clusterId: wiredClusterId,
+      recordedRepository: (partitionId: number, replicaId: number) =>
+        this.#cluster.nodeOfReplica(partitionId, replicaId)?.repository?.recordedId ?? '',
+      ...(snapshots === undefined ? {} : { snapshotSizes: sizesOf(snapshots) }),
       nodesKnown: () => plan.nodes,
       storeProvider,
       createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),

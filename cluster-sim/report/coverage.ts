@@ -85,6 +85,7 @@ const required: Readonly<Record<Profile, readonly string[]>> = {
     ...everySnapshots,
     'appends acknowledged',
     'archives with two leaders',
+    'bootstraps from a peer',
     'configuration changes',
     'elections',
     'crashes while a snapshot is put in place',

@@ -1,5 +1,5 @@
 /** The state of all replicas in a few lines, for a report of what did not come about. */
-import type { BootstrapStatus } from '../../src/partition/index.js';
+import type { BootstrapStatus, ReplicaStatus } from '../../src/partition/index.js';
 import { describeConfiguration } from '../checkers/quorums.js';
 import type { Cluster } from '../nodes/cluster.js';
 
@@ -8,6 +8,11 @@ function describeBootstrap(bootstrap: BootstrapStatus | undefined): string {
   const { neededLsn, snapshotLsn, progress, problem } = bootstrap;
   const done = progress === undefined ? '' : `, ${progress.bytesDone} of ${progress.bytesTotal} bytes`;
   return ` needs LSN ${neededLsn}, imports ${snapshotLsn ?? 'nothing'}${done}${problem === '' ? '' : ` (${problem})`}`;
+}
+
+function describeTrim(status: ReplicaStatus | undefined): string {
+  if (status?.role !== 'leader' || status.trimHeldBecause === '') return '';
+  return ` archived ${status.archivedLsn ?? 'nothing'}, trimmed to ${status.groupTrimPoint}, held by: ${status.trimHeldBecause}`;
 }
 
 export function describeReplicas(cluster: Cluster): string {
@@ -31,7 +36,7 @@ export function describeReplicas(cluster: Cluster): string {
       lines.push(
         `${where}: ${status?.role ?? 'stopped'} of ${status?.leader ?? 0} term ${record.term} last ${record.lastLsn} durable ${record.durableLsn} ` +
           `commit ${record.commit} applied ${record.applied} persisted ${record.persisted} in ${describeConfiguration(record.confState)} ` +
-          `${progress?.join(' ') ?? ''} ${replica?.status.fault ?? ''}${describeBootstrap(replica?.status.bootstrap)}`,
+          `${progress?.join(' ') ?? ''} ${replica?.status.fault ?? ''}${describeBootstrap(replica?.status.bootstrap)}${describeTrim(replica?.status)}`,
       );
     }
   }

@@ -73,4 +73,11 @@ export const storedSeeds: readonly StoredSeed[] = [
     found:
       "a node that asked a removed member to be let in was told of that one's removal, took it for its own, and ended (join-desk.ts)",
   },
+  {
+    seed: 14,
+    profile: 'bootstrap',
+    durationMs: 60_000,
+    found:
+      'the leader of a group that could commit nothing waited for a checkpoint, and the replica that it lacked for its state (replica-snapshots.ts)',
+  },
 ];

@@ -158,11 +158,16 @@ function bootstrapFinding(where: string, partition: number, bootstrap: NonNullab
 
 function bootstrapAction(partition: number, problem: string): string {
   if (problem === '') return 'Nothing to do: the log goes on where the snapshot ends, and it serves again by itself.';
+  if (/space|disk full|ENOSPC|bytes are free/i.test(problem))
+    return 'Make room on that node’s disk: it is tried again by itself.';
+  if (/no snapshot is made of it|damaged value/.test(problem))
+    return 'The data of the replica that leads is damaged: stop its node, so that another one leads and sends its state.';
+  if (/nothing was committed|the leader of the group is not known/.test(problem))
+    return 'Bring back nodes until a majority of the replicas of that partition is there: its leader sends its state then.';
   if (/no snapshot repository is configured/.test(problem))
     return 'Set snapshots.repository on that node to the place that the others use, and restart it.';
   if (/has no snapshot of that LSN/.test(problem))
     return `Take one with \`logboom snapshot create ${partition}\`, and see that all nodes use the same repository.`;
-  if (/space|disk full|ENOSPC/i.test(problem)) return 'Make room on that node’s disk: it is tried again by itself.';
   return 'It is tried again by itself. If this stays, see docs/recovery.md and the log of that node.';
 }
 

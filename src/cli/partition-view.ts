@@ -73,11 +73,13 @@ type Bootstrap = NonNullable<ReplicaInfo['bootstrap']>;
 type SnapshotProgress = NonNullable<ReplicaInfo['snapshot']>;
 
 /** `is fetching a snapshot of LSN 1200, 1.2 of 2.4 GiB (50 %)`, to follow the name of a node. */
-export function bootstrapText({ neededLsn, progress, problem }: Bootstrap): string {
+export function bootstrapText({ neededLsn, progress, problem, fromReplica, preparing }: Bootstrap): string {
   const failed = problem === '' ? '' : `; the last attempt failed: ${problem}`;
-  return progress && progress.lsn > 0
-    ? `is fetching a snapshot${progressText(progress)}${failed}`
-    : `needs a snapshot of LSN ${neededLsn} or a later one${failed}`;
+  const done = progress && progress.lsn > 0 ? progressText(progress) : '';
+  if (preparing) return `waits for replica ${fromReplica} to read its state${done}${failed}`;
+  if (done === '') return `needs a snapshot of LSN ${neededLsn} or a later one${failed}`;
+  const what = fromReplica > 0 ? `the state of replica ${fromReplica}` : 'a snapshot';
+  return `is fetching ${what}${done}${failed}`;
 }
 
 /** ` of LSN 1200, 1.2 GiB of 2.4 GiB (50 %)`, as far as it is known. */

@@ -224,6 +224,8 @@ export const bootstrap = message({
   neededLsn: field.uint64(1),
   progress: field.message(2, snapshotProgress),
   problem: field.string(3),
+  fromReplica: field.uint32(4),
+  preparing: field.bool(5),
 });
 export const replica = message({
   replicaId: field.uint32(1),

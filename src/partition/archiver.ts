@@ -5,7 +5,7 @@
  * A snapshot counts as archived only when (1) all its chunks and then its manifest are stored, (2) the manifest was read back and
  * its chunks were found again, (3) a quorum of replicas has the leader's state hash at its LSN, (4) a confirmation of that is
  * stored beside it, without which nobody begins with it, and (5) the group has committed so much. Only then the trim point may
- * follow, and only while all voters' nodes have proved that they see this repository, and the manifest is still there.
+ * follow, and only while all voters' nodes have proved, or have recorded, that they see this repository, and the manifest is still there.
  * Whatever fails on the way leaves a manifest that nobody relies on.
  */
 import { isLogboomError, LogboomError } from '../base/errors.js';
@@ -68,6 +68,8 @@ export interface ArchiverParts {
   readonly options: ArchivingOptions;
   /** Undefined: no repository is configured. */
   readonly repository: RepositoryAccess | undefined;
+  /** Of the node of another replica, as recorded; empty: nothing. */
+  readonly recordedRepository: (replica: ReplicaId) => string;
   readonly facts: Pick<SnapshotFacts, 'nodeId' | 'softwareVersion'>;
   readonly metrics: ArchivingMetrics;
   /** Whether the log is trimmed by what is archived. */
@@ -81,6 +83,10 @@ export interface ArchiverParts {
 
 /** Requests for reports are repeated this often. */
 const askEveryMs = 250;
+/** A leader waits so long for the word of a node before it takes it for away. */
+const silenceMs = 5000;
+/** So often where no quorum can answer. */
+const quorumlessAsks = 4;
 
 export class Archiver {
   readonly #parts: ArchiverParts;
@@ -105,7 +111,11 @@ export class Archiver {
   #nextCollectionMs: number;
   #nextProofMs = 0;
   #isWanted = false;
+  /** When leadership has last changed. */
+  #leadershipMs: number;
   #collecting: Promise<void> | undefined;
+  /** Of one checkpoint at a time: a report is about the one that was asked for last. */
+  #agreeing: Promise<void> = Promise.resolve();
   /** Spreads the snapshots of partitions that were started together. */
   readonly #jitter: number;
 
@@ -115,6 +125,7 @@ export class Archiver {
     this.#archive = decodeArchive(reader.getIndex(archiveKey));
     this.#bootstrapHolds = new BootstrapHolds(parts.options.bootstrapHoldMs);
     this.#lastArchivedMs = clock.monotonicMs();
+    this.#leadershipMs = this.#lastArchivedMs;
     this.#nextCollectionMs = this.#lastArchivedMs + parts.options.collectEveryMs;
     this.#jitter = 0.8 + nextInteger(random, 400) / 1000;
     if (this.#archive.archivedLsn > 0) {
@@ -226,6 +237,7 @@ export class Archiver {
 
   onLeadership(): void {
     this.#reports.clear();
+    this.#leadershipMs = this.#parts.environment.clock.monotonicMs();
     this.#isWanted = false;
     this.#bootstrapHolds.clear();
     if (!this.#parts.replica.isLeader) this.#job?.abort.abort(notLeading());
@@ -368,7 +380,7 @@ export class Archiver {
         await state.close();
       }
       const manifest = await archive.readBack(name, { signal });
-      await this.#agree(lsn, signal);
+      await this.confirmState(lsn, signal);
       // Before the group relies on it, so that every LSN that was trimmed can be had from a confirmed snapshot.
       await archive.confirm(manifest, name, { signal });
       signal.throwIfAborted();
@@ -379,7 +391,50 @@ export class Archiver {
     }
   }
 
-  /** Resolves when a quorum has what this replica has at the checkpoint. */
+  /**
+   * Resolves when a quorum has what this replica has at the checkpoint.
+   *
+   * @throws LogboomError STATE_DIVERGED, STATE_DISPUTED, SNAPSHOT_NOT_CONFIRMED
+   */
+  confirmState(lsn: Lsn, signal: AbortSignal): Promise<void> {
+    const agreed = this.#agreeing.then(() => this.#agree(lsn, signal));
+    this.#agreeing = agreed.catch(() => {});
+    return agreed;
+  }
+
+  /**
+   * For a state that no quorum can stand for, because it would take a replica that has none yet: that of the others
+   * nobody who answers had another one at the newest checkpoint.
+   *
+   * @throws LogboomError SNAPSHOT_NOT_CONFIRMED
+   */
+  requireNoOther(signal: AbortSignal): Promise<void> {
+    const heard = this.#agreeing.then(() => this.#hearOthers(signal));
+    this.#agreeing = heard.catch(() => {});
+    return heard;
+  }
+
+  async #hearOthers(signal: AbortSignal): Promise<void> {
+    const { replica, environment, partitionId } = this.#parts;
+    const mark = decodeCheckpoints(replica.store.getIndex(checkpointsKey)).at(-1);
+    if (mark === undefined) return;
+    for (let asked = 0; asked < quorumlessAsks; asked += 1) {
+      this.#ask(mark.lsn, undefined);
+      await sleep(environment.clock, askEveryMs, signal);
+      signal.throwIfAborted();
+    }
+    const differing = [...this.#reports.hashesAt(mark.lsn)].filter(
+      ([, hash]) => !equalStateHashes(hash, mark.hashBefore),
+    );
+    if (differing.length === 0) return;
+    throw new LogboomError(
+      'SNAPSHOT_NOT_CONFIRMED',
+      `replica ${differing.map(([other]) => other).join(', ')} of partition ${partitionId} has another state than this one at LSN ` +
+        `${mark.lsn}, and no quorum says which is right`,
+      { facts: { partition: partitionId, lsn: mark.lsn }, retryAfterMs: 1000 },
+    );
+  }
+
   async #agree(lsn: Lsn, signal: AbortSignal): Promise<void> {
     const { replica, environment, options } = this.#parts;
     const { clock, logger } = environment;
@@ -498,8 +553,17 @@ export class Archiver {
     const { replica } = this.#parts;
     const { voters, votersOutgoing } = replica.confState;
     const hasProved = (voter: ReplicaId): boolean =>
-      repositoryId !== '' && (voter === replica.replicaId || this.#reports.hasProved(voter, repositoryId));
+      repositoryId !== '' && (voter === replica.replicaId || this.#repositoryOf(voter) === repositoryId);
     return [...new Set([...voters, ...votersOutgoing])].filter((voter) => !hasProved(voter));
+  }
+
+  /** What a node says counts; of one that has said nothing to this leader, and could have by now, what it had recorded. */
+  #repositoryOf(voter: ReplicaId): string | undefined {
+    const { environment, recordedRepository } = this.#parts;
+    const heard = this.#reports.repositoryOf(voter);
+    if (heard !== undefined) return heard;
+    const isAway = environment.clock.monotonicMs() - this.#leadershipMs >= silenceMs;
+    return isAway ? recordedRepository(voter) : undefined;
   }
 
   #collectWhenDue(repository: RepositoryAccess): void {

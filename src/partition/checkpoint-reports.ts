@@ -21,11 +21,11 @@ export class CheckpointReports {
   }
 
   /**
-   * Whether the replica's node, by its last word, sees the repository. That holds while the node is away: what it has said it
-   * need not say again before it says something else.
+   * The repository that the replica's node sees, by its last word; undefined: it has said nothing. That holds while the node is
+   * away: what it has said it need not say again before it says something else.
    */
-  hasProved(replica: ReplicaId, repositoryId: string): boolean {
-    return this.#heard.get(replica)?.repositoryId === repositoryId;
+  repositoryOf(replica: ReplicaId): string | undefined {
+    return this.#heard.get(replica)?.repositoryId;
   }
 
   /** Leadership begins or ends: what was said to an earlier leader is not asked for again. */

@@ -36,8 +36,8 @@ export interface ReplicaObserver {
   onTrimPoint(trimPoint: Lsn): void;
   /** The group has committed that a snapshot is archived, and how far the log may be trimmed; as applied here. */
   onArchive(archive: ArchiveState): void;
-  /** State and log are about to be replaced by a snapshot; after a crash from here on, the replica begins there or as it was. */
-  onInstalling(start: LogStart): void;
+  /** State and log are about to be replaced by a snapshot; after a crash from here on, the replica begins there or as it was. `from`: the replica whose state it is; undefined: a repository's. */
+  onInstalling(start: LogStart, from: ReplicaId | undefined): void;
   /** State and log were replaced by a snapshot: they begin at `start`, durably. */
   onInstalled(start: LogStart, stateHash: StateHash): void;
   /** The replica has stopped for good. */

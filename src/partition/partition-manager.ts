@@ -15,7 +15,7 @@ import {
 } from '../state-store/index.js';
 import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
-import { restoreSnapshot } from '../snapshot/index.js';
+import { defaultSnapshotSizes, restoreSnapshot, type SnapshotSizes } from '../snapshot/index.js';
 import { DiskWatch } from './disk-watch.js';
 import { finishInstallation, holdsState, removeState } from './installation.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
@@ -25,6 +25,7 @@ import type { ReplicaStatus, ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
 import { shuttingDown } from './refusals.js';
 import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
+import { Slots } from './slots.js';
 import { TurnQueue } from './turn-queue.js';
 
 export interface PartitionManagerOptions<Result, Machine extends StateMachine<Result>> {
@@ -34,6 +35,8 @@ export interface PartitionManagerOptions<Result, Machine extends StateMachine<Re
    * the log has. What else is in the log is opened besides.
    */
   readonly replicas: readonly ReplicaPlacement[];
+  /** Of the cluster: in what replicas stream to each other. */
+  readonly clusterId: string;
   readonly transport: ReplicaTransport;
   /** Nodes of the cluster that are known, this one included. */
   readonly nodesKnown: () => number;
@@ -50,6 +53,15 @@ export interface PartitionManagerOptions<Result, Machine extends StateMachine<Re
   readonly onReplay?: (progress: ReplayProgress) => void;
   /** Where snapshots go; without one there are none. */
   readonly repository?: RepositoryAccess;
+  /**
+   * The repository that the node of a replica has proved to see, by the last that it had recorded; empty: none. Counts for
+   * replicas that a leader has not heard itself.
+   */
+  readonly recordedRepository?: (partitionId: PartitionId, replicaId: ReplicaId) => string;
+  /** Of what replicas stream to each other. */
+  readonly snapshotSizes?: Partial<SnapshotSizes>;
+  /** States that the replicas of this node offer to others at the same time. */
+  readonly offersMax?: number;
   readonly softwareVersion?: string;
   /** A deliberate bug; only the simulator sets it. */
   readonly mutant?: string;
@@ -103,6 +115,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   isShortOfSpace = false;
   readonly #directory: string;
   readonly #turnQueue = new TurnQueue();
+  readonly #offerSlots: Slots;
   readonly #replicas = new Map<PartitionId, Replica<Result, Machine>>();
   readonly #diverged = new Set<PartitionId>();
   readonly #removed: RemovedReplicas;
@@ -127,6 +140,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#options = options;
     this.#wal = wal;
     this.#flushScheduler = flushScheduler;
+    this.#offerSlots = new Slots(options.offersMax ?? 1);
     const { electionTicks } = { ...defaultReplicaOptions, ...options.replica };
     this.#diskWatch = new DiskWatch({
       wal,
@@ -262,6 +276,15 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#replicas.get(partitionId)?.deliver(message);
   }
 
+  /**
+   * What another replica of a group asks the one here for, of a snapshot of its state.
+   *
+   * @throws LogboomError PARTITION_NOT_FOUND, PARTITION_STOPPED, NOT_LEADER, SNAPSHOT_NOT_FOUND, DATA_CORRUPT, ...
+   */
+  async answer(partitionId: PartitionId, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    return this.replicaOf(partitionId).answerPeer(request, signal);
+  }
+
   /** Another replica of a group cannot be reached: what was sent to it may be lost. */
   peerUnreachable(partitionId: PartitionId, replicaId: ReplicaId): void {
     this.#replicas.get(partitionId)?.peerUnreachable(replicaId);
@@ -348,6 +371,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     if (isInstalled) environment.logger.info('an interrupted bootstrap was completed', { partition: id });
     const host: ReplicaHost = {
       send: (partitionId, messages) => options.transport.send(partitionId, messages),
+      ask: (partitionId, to, request, askOptions) => options.transport.ask(partitionId, to, request, askOptions),
       awaitRoom: () => this.#flushScheduler.awaitRoom(),
       atEndOfTurn: (work) => this.#turnQueue.add(work),
       nodesKnown: options.nodesKnown,
@@ -370,11 +394,15 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       machine: options.createMachine(id),
       directory,
       repository: options.repository,
+      recordedRepository: (replicaId) => options.recordedRepository?.(id, replicaId) ?? '',
       softwareVersion: options.softwareVersion ?? 'unknown',
-      restoreSnapshot: (archive, manifest, restoreOptions) =>
+      clusterId: options.clusterId,
+      snapshotSizes: { ...defaultSnapshotSizes, ...options.snapshotSizes },
+      offerSlots: this.#offerSlots,
+      restoreSnapshot: (source, manifest, restoreOptions) =>
         restoreSnapshot({
           ...restoreOptions,
-          archive,
+          source,
           manifest,
           disk: environment.disk,
           storeProvider: options.storeProvider,

@@ -1,17 +1,18 @@
 /** What a replica is made of, and what it needs of the node around it. */
 import type { LogboomError } from '../base/errors.js';
-import type { Lsn, NodeId, PartitionId } from '../base/ids.js';
+import type { Lsn, NodeId, PartitionId, ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { LogicalView, StateMachine, StateScan } from '../base/state-machine.js';
 import type { WireMessage, RaftLimits, RaftOptions, StorageFault } from '../raft/types.js';
-import type { Manifest, PartitionArchive, SnapshotProgress } from '../snapshot/index.js';
+import type { ChunkSource, Manifest, SnapshotProgress, SnapshotSizes } from '../snapshot/index.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import { defaultProcessorOptions, type ProcessorOptions } from './processor.js';
 import type { RepositoryAccess } from './repository-access.js';
 import { defaultArchivingOptions, type ArchivingOptions } from './snapshot-options.js';
-import type { TrimMode } from './types.js';
+import type { Slots } from './slots.js';
+import type { ReplicaTransport, TrimMode } from './types.js';
 
 export interface ReplicaOptions {
   readonly electionTicks: number;
@@ -46,6 +47,7 @@ export const defaultReplicaOptions: ReplicaOptions = {
 export interface ReplicaHost {
   /** Sends to the replicas named in the messages; may drop. */
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
+  ask: ReplicaTransport['ask'];
   /** Calls back once, in this turn of the event loop, after those that were given before. */
   atEndOfTurn(work: () => void): void;
   /** Waits until the node's memory for unflushed state has room. */
@@ -73,17 +75,25 @@ export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {
   readonly directory: string;
   /** Undefined: no snapshot repository is configured. */
   readonly repository: RepositoryAccess | undefined;
+  /** What the node of a replica has recorded of the repository that it has proved to see; empty: nothing. */
+  readonly recordedRepository: (replicaId: ReplicaId) => string;
   /** Builds a store of the snapshot in `directory`, ready to be put in place; goes on where it was interrupted. */
   readonly restoreSnapshot: (
-    archive: PartitionArchive,
+    source: ChunkSource,
     manifest: Manifest,
     options: {
       readonly directory: string;
       readonly logicalView: (state: StateScan) => Promise<LogicalView>;
       readonly signal: AbortSignal;
       readonly onProgress: (progress: SnapshotProgress) => void;
+      readonly bytesPerSecondMax: number;
     },
   ) => Promise<void>;
+  readonly clusterId: string;
+  /** Of the chunks of states that are streamed. */
+  readonly snapshotSizes: SnapshotSizes;
+  /** The node's places for states that its replicas offer. */
+  readonly offerSlots: Slots;
   readonly softwareVersion: string;
   /** Of the file system that the store is on. */
   readonly freeBytes: () => Promise<number>;

@@ -1,8 +1,10 @@
 /** The part of a replica that has to do with snapshots: its archiver, its bootstrap, and putting an imported state in place. */
 import { assert } from '../base/assert.js';
-import { isLogboomError, type LogboomError } from '../base/errors.js';
-import type { Lsn, ReplicaId, Term } from '../base/ids.js';
+import { isLogboomError, LogboomError } from '../base/errors.js';
+import { noReplica, type Lsn, type ReplicaId, type Term } from '../base/ids.js';
+import { sleep } from '../base/ports/clock.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
+import { isQuorum } from '../raft/index.js';
 import type { ConfState, Entry, LogStart, RaftStatus } from '../raft/types.js';
 import type { StateStore } from '../state-store/index.js';
 import { Archiver, type Checkpoint } from './archiver.js';
@@ -19,8 +21,10 @@ import {
 } from './installation.js';
 import type { ReplicaObserver } from './observer.js';
 import { encodePartitionCommand, type PartitionCommand } from './partition-command.js';
+import { PeerSnapshot } from './peer-snapshot.js';
 import { PendingProposals } from './proposals.js';
 import type { ReplicaParts } from './replica-options.js';
+import { SnapshotSupplier } from './snapshot-supplier.js';
 import type { TrimProposal } from './trim.js';
 import type { ReplicaStatus } from './types.js';
 
@@ -60,6 +64,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   readonly #replica: SnapshottedReplica;
   readonly #archiver: Archiver;
   readonly #bootstrap: Bootstrap;
+  readonly #supplier: SnapshotSupplier;
   readonly #checkpoints = new PendingProposals<Checkpoint>({ itemsMax: 16, bytesMax: 1 << 20 });
   readonly #archives = new PendingProposals<undefined>({ itemsMax: 16, bytesMax: 1 << 20 });
   readonly #lastLsnAtStart: Lsn;
@@ -76,6 +81,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
         environment,
         options: options.archiving,
         repository,
+        recordedRepository: parts.recordedRepository,
         metrics,
         facts: { nodeId: parts.nodeId, softwareVersion: parts.softwareVersion },
         trims: options.trimMode === 'archived',
@@ -94,15 +100,46 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
       metrics,
       retryMsMin: options.archiving.retryMsMin,
       retryMsMax: options.archiving.retryMsMax,
-      restore: (archive, manifest, restoreOptions) =>
-        parts.restoreSnapshot(archive, manifest, {
+      restore: (source, manifest, restoreOptions) =>
+        parts.restoreSnapshot(source, manifest, {
           ...restoreOptions,
+          bytesPerSecondMax: options.archiving.bytesPerSecondMax,
           directory: stagingDirectory(parts.directory),
           logicalView: (state) => machine.logicalView(state),
         }),
       removeStaging: () => removeStaging(environment.disk, parts.directory),
+      leader: () => {
+        const { leader } = replica.raftStatus;
+        return leader === noReplica || leader === replica.replicaId ? undefined : leader;
+      },
+      openPeer: (from, minLsn, openOptions) =>
+        PeerSnapshot.open(
+          {
+            partitionId: log.partitionId,
+            clusterId: parts.clusterId,
+            environment,
+            ask: parts.host.ask,
+            sizes: parts.snapshotSizes,
+          },
+          from,
+          minLsn,
+          openOptions,
+        ),
       isNeeded: (start) => this.#isNeeded(start),
-      install: (start) => this.#install(start),
+      install: (start, from) => this.#install(start, from),
+    });
+    this.#supplier = new SnapshotSupplier({
+      partitionId: log.partitionId,
+      clusterId: parts.clusterId,
+      environment,
+      facts: { replicaId: replica.replicaId, nodeId: parts.nodeId, softwareVersion: parts.softwareVersion },
+      isLeader: () => replica.isLeader,
+      pin: (signal) => this.#pin(signal),
+      logicalView: (state) => machine.logicalView(state),
+      slots: parts.offerSlots,
+      sizes: parts.snapshotSizes,
+      bytesPerSecondMax: options.archiving.bytesPerSecondMax,
+      idleMs: options.archiving.offerIdleMs,
     });
   }
 
@@ -153,9 +190,15 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   tick(): void {
     this.#archiver.tick();
+    this.#supplier.tick();
     if (!this.#isInstalling) this.#bootstrap.tick();
     // The log goes on from where it was: what an earlier process was importing is not needed.
     if (this.#replica.lastLsn > this.#lastLsnAtStart) this.#bootstrap.discardLeftovers();
+  }
+
+  /** What another replica asks for of this one's state. @throws LogboomError as `SnapshotSupplier.answer` does */
+  answerPeer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#supplier.answer(request, signal);
   }
 
   onMessage(from: ReplicaId, payload: Uint8Array): void {
@@ -202,12 +245,13 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
   halt(reason: LogboomError): void {
     this.#archiver.halt(reason);
     this.#bootstrap.halt(reason);
+    this.#supplier.halt(reason);
     this.rejectAll(reason);
   }
 
   /** Resolves when nothing is under way any more, after `halt`. */
   async ended(): Promise<void> {
-    await Promise.all([this.#archiver.ended(), this.#bootstrap.ended()]);
+    await Promise.all([this.#archiver.ended(), this.#bootstrap.ended(), this.#supplier.ended()]);
   }
 
   #readArchive(): void {
@@ -218,6 +262,64 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
 
   async #checkpoint(): Promise<Checkpoint> {
     return this.#proposeCommand({ type: 'checkpoint' }, this.#checkpoints);
+  }
+
+  /** A state that the group stands for, to be streamed to a replica that needs it. */
+  async #pin(signal: AbortSignal): Promise<Checkpoint> {
+    const replica = this.#replica;
+    const asOfCheckpoint = this.#canCommit(() => true) ? await this.#pinCheckpoint(signal) : undefined;
+    signal.throwIfAborted();
+    // Others may be away for good: then the group waits for the replica that waits for its state.
+    if (asOfCheckpoint === undefined && this.#canCommit(({ recentActive }) => recentActive)) throw this.#notCommitted();
+    const checkpoint = asOfCheckpoint ?? (await this.#pinAsItIs());
+    try {
+      if (asOfCheckpoint === undefined) await this.#archiver.requireNoOther(signal);
+      else await this.#archiver.confirmState(checkpoint.lsn, signal);
+      return checkpoint;
+    } catch (error) {
+      await checkpoint.state.close();
+      if (isLogboomError(error, 'STATE_DIVERGED') || isLogboomError(error, 'STATE_DISPUTED')) replica.fail(error);
+      throw error;
+    }
+  }
+
+  /** Whether there is a quorum without the replicas that wait for a state, before which they take no entries. */
+  #canCommit(isThere: (progress: RaftStatus['progress'][number]) => boolean): boolean {
+    const { replicaId, confState, raftStatus } = this.#replica;
+    const able = raftStatus.progress.filter((each) => each.state !== 'snapshot' && isThere(each));
+    const ids = new Set([replicaId, ...able.map(({ replica }) => replica)]);
+    return isQuorum(confState, (each) => ids.has(each));
+  }
+
+  async #pinAsItIs(): Promise<Checkpoint> {
+    const state = await this.#replica.store.snapshot();
+    const lsn = state.appliedLsn;
+    const term = this.#parts.log.termAt(lsn);
+    assert(term !== undefined, () => `the log does not know the term of LSN ${lsn}, which is applied`);
+    return { state, lsn, term, confState: this.#replica.confStateAt(lsn) };
+  }
+
+  /** Undefined when it is not committed in time. */
+  async #pinCheckpoint(signal: AbortSignal): Promise<Checkpoint | undefined> {
+    const { environment, options } = this.#parts;
+    const checkpoint = this.#checkpoint();
+    const isThere = new AbortController();
+    const limit = AbortSignal.any([signal, isThere.signal]);
+    const late = sleep(environment.clock, options.archiving.agreementMs, limit).then(() => undefined);
+    const first = await Promise.race([checkpoint, late]).finally(() => isThere.abort());
+    // It may come about yet, and nobody wants it then.
+    if (first === undefined) checkpoint.then(({ state }) => state.close()).catch(() => {});
+    return first;
+  }
+
+  #notCommitted(): LogboomError {
+    const { log, options } = this.#parts;
+    return new LogboomError(
+      'SNAPSHOT_NOT_CONFIRMED',
+      `nothing was committed in partition ${log.partitionId} within ${options.archiving.agreementMs} ms: a state that is ` +
+        'streamed has to be',
+      { facts: { partition: log.partitionId }, retryAfterMs: 1000 },
+    );
   }
 
   async #proposeArchive(archive: ArchiveState): Promise<void> {
@@ -246,7 +348,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
    * stops the replica, and what was begun is finished by the next start. Answers false when the core says that the log has
    * it all by now.
    */
-  async #install(imported: ImportedStart): Promise<boolean> {
+  async #install(imported: ImportedStart, from: ReplicaId | undefined): Promise<boolean> {
     const replica = this.#replica;
     const { environment, directory, log } = this.#parts;
     // What fails here is an attempt that failed, and nothing has changed.
@@ -256,7 +358,7 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
     try {
       // What was handed over before speaks of the old log, and must not be reported durable of the new one.
       await replica.logSettled();
-      replica.observer?.onInstalling(imported);
+      replica.observer?.onInstalling(imported, from);
       await replica.replaceStore(async () => {
         await markReady(environment.disk, directory);
         await finishInstallation(environment.disk, directory, log, replica.raftStatus);

@@ -1,10 +1,13 @@
 /** What a replica starts from: its log's and its store's, which must fit each other. */
 import { LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn, type ReplicaId } from '../base/ids.js';
-import type { ConfState, HardState } from '../raft/types.js';
+import { RaftCore } from '../raft/index.js';
+import type { ConfState, HardState, LogReader } from '../raft/types.js';
+import type { Random } from '../base/ports/random.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { confStateKey, decodeConfState } from './conf-state.js';
+import type { ReplicaOptions } from './replica-options.js';
 
 /** Opens one store after another; what a store that was given up still reports is not listened to. */
 export class StoreGenerations {
@@ -40,6 +43,27 @@ export function startState(log: PartitionLog, store: StateStore): StartState {
     // Without a configuration entry above the trim point, the one at the trim point still holds.
     confState: stored === undefined ? recovered.confState : decodeConfState(stored),
   };
+}
+
+export function startCore(
+  parts: {
+    readonly options: ReplicaOptions;
+    readonly environment: { readonly random: Random };
+    readonly mutant?: string;
+  },
+  { replicaId, ...start }: StartState & { readonly applied: Lsn; readonly log: LogReader },
+): RaftCore {
+  const { electionTicks, heartbeatTicks, raftLimits, reads } = parts.options;
+  return new RaftCore({
+    id: replicaId,
+    ...start,
+    electionTicks,
+    heartbeatTicks,
+    random: parts.environment.random,
+    limits: raftLimits,
+    ...reads,
+    ...(parts.mutant === undefined ? {} : { mutant: parts.mutant }),
+  });
 }
 
 /** A store and a log that do not touch cannot be made one replica; starting anyway would lose or invent entries. */

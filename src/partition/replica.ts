@@ -4,7 +4,7 @@ import { isLogboomError, type LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
-import { decodeConfChange, membersOf, RaftCore } from '../raft/index.js';
+import { decodeConfChange, membersOf, type RaftCore } from '../raft/index.js';
 import type { ConfChange, ConfState, Entry, Leadership, LogStart, RaftStatus, WireMessage } from '../raft/types.js';
 import type { StateStore, StateStoreStats } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
@@ -24,7 +24,7 @@ import { PendingProposals } from './proposals.js';
 import { leadershipLost, notApplied, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.js';
-import { checkFit, startState, StoreGenerations } from './replica-start.js';
+import { checkFit, startCore, startState, StoreGenerations } from './replica-start.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
 import type { Applied, PartitionReplica, ReplicaStatus, TrimOutcome } from './types.js';
 import { Watchers } from './watchers.js';
@@ -97,22 +97,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       persistedLsn: store.persistedLsn,
       stateHash: store.stateHash,
     });
-    this.#core = new RaftCore({
-      id: start.replicaId,
-      electionTicks: parts.options.electionTicks,
-      heartbeatTicks: parts.options.heartbeatTicks,
-      log: new LoadingLog(parts.log, {
-        onLoaded: () => this.#driver.report(() => this.#core.onLogLoaded()),
-        onFailed: (error) => this.fail(error),
-      }),
-      hardState: start.hardState,
-      applied: store.appliedLsn,
-      confState: start.confState,
-      random: parts.environment.random,
-      limits: parts.options.raftLimits,
-      ...parts.options.reads,
-      ...(parts.mutant === undefined ? {} : { mutant: parts.mutant }),
+    const log = new LoadingLog(parts.log, {
+      onLoaded: () => this.#driver.report(() => this.#core.onLogLoaded()),
+      onFailed: (error) => this.fail(error),
     });
+    this.#core = startCore(parts, { ...start, applied: store.appliedLsn, log });
     const status = this.#core.status();
     this.#storageFaults = new StorageFaults({
       core: this.#core,
@@ -425,6 +414,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Bytes applied since the newest snapshot, as far as this process knows. */
   get unarchivedBytes(): number {
     return this.#snapshots.unarchivedBytes;
+  }
+
+  /** What another replica of the group asks for of this one's state. @throws LogboomError of `SnapshotSupplier.answer` */
+  answerPeer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#snapshots.answerPeer(request, signal);
   }
 
   /** About once a second. */

@@ -4,6 +4,7 @@ import type { PartitionId } from '../base/ids.js';
 import { sleep } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { PartitionArchive, SnapshotRepository } from '../snapshot/index.js';
+import { Slots } from './slots.js';
 
 export interface RepositoryAccess {
   /** Identity of the repository that the node has lately proved to see; empty: none. */
@@ -34,8 +35,7 @@ export class RepositoryConnection implements RepositoryAccess {
   readonly #environment: Environment;
   readonly #options: RepositoryConnectionOptions;
   readonly #stopping = new AbortController();
-  readonly #waiting: (() => void)[] = [];
-  #slotsTaken = 0;
+  readonly #slots: Slots;
   #repository: SnapshotRepository | undefined;
   /** One a partition: it remembers what this process has uploaded. */
   readonly #archives = new Map<PartitionId, PartitionArchive>();
@@ -46,6 +46,7 @@ export class RepositoryConnection implements RepositoryAccess {
   constructor(environment: Environment, options: RepositoryConnectionOptions) {
     this.#environment = environment;
     this.#options = options;
+    this.#slots = new Slots(options.snapshotsMax);
   }
 
   run(): void {
@@ -77,23 +78,8 @@ export class RepositoryConnection implements RepositoryAccess {
     return archive;
   }
 
-  async takeSlot(signal: AbortSignal): Promise<() => void> {
-    while (this.#slotsTaken >= this.#options.snapshotsMax) {
-      signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
-    signal.throwIfAborted();
-    this.#slotsTaken += 1;
-    let isTaken = true;
-    return () => {
-      if (!isTaken) return;
-      isTaken = false;
-      this.#slotsTaken -= 1;
-      for (const wake of this.#waiting.splice(0)) wake();
-    };
+  takeSlot(signal: AbortSignal): Promise<() => void> {
+    return this.#slots.take(signal);
   }
 
   async stop(): Promise<void> {

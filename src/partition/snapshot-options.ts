@@ -15,6 +15,7 @@ export interface ArchivingOptions {
   readonly agreementMs: number;
   /** How often the nodes of the voters are asked again whether they see the repository. */
   readonly proofMs: number;
+  /** Of each snapshot that is taken, of each that is fetched, and of each state that is read to be streamed. */
   readonly bytesPerSecondMax: number;
   readonly manifestsKept: number;
   /** Snapshots are collected this often at most. */
@@ -24,6 +25,8 @@ export interface ArchivingOptions {
   readonly trimDelayMs: number;
   /** How long a replica that fetches a snapshot keeps the log from being trimmed; longer when that was too short, see bootstrap-holds.ts. */
   readonly bootstrapHoldMs: number;
+  /** A state that is offered to other replicas, and that nobody has asked for anything of for so long, is let go. */
+  readonly offerIdleMs: number;
 }
 
 export const defaultArchivingOptions: ArchivingOptions = {
@@ -41,4 +44,5 @@ export const defaultArchivingOptions: ArchivingOptions = {
   trimMarginEntries: 0,
   trimDelayMs: 10 * minuteMs,
   bootstrapHoldMs: 30 * minuteMs,
+  offerIdleMs: 5 * minuteMs,
 };

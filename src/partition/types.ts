@@ -21,6 +21,10 @@ export interface BootstrapStatus {
   /** LSN of the snapshot that is being fetched; undefined between attempts. */
   readonly snapshotLsn: Lsn | undefined;
   readonly progress: SnapshotProgress | undefined;
+  /** The replica whose own state is being fetched; undefined: none, the snapshot is the repository's. */
+  readonly fromReplica: ReplicaId | undefined;
+  /** That replica is reading its state, to see what there is to send; `progress` is that of it. */
+  readonly isPreparing: boolean;
   /** Why the last attempt failed; empty before the first one has. */
   readonly problem: string;
 }
@@ -67,9 +71,22 @@ export interface TrimOutcome {
   readonly heldBecause: string;
 }
 
-/** Carries messages between the replicas of a group; may lose, delay, repeat and reorder them. */
+export interface AskOptions {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  readonly answerBytesMax: number;
+}
+
+/** Between the replicas of a group. */
 export interface ReplicaTransport {
+  /** May lose, delay, repeat and reorder messages. */
   send(partitionId: PartitionId, messages: readonly WireMessage[]): void;
+  /**
+   * What `PartitionManager.answer` of the other replica's node answers. The request may arrive more than once.
+   *
+   * @throws LogboomError what is answered; NODE_UNREACHABLE, LINK_CORRUPT, QUEUE_FULL, DEADLINE_EXCEEDED, CANCELLED
+   */
+  ask(partitionId: PartitionId, to: ReplicaId, request: Uint8Array, options: AskOptions): Promise<Uint8Array>;
 }
 
 export interface Applied<Result> {

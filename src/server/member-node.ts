@@ -87,10 +87,12 @@ export class MemberNode {
     const directory = await this.#openDirectory();
     const member = this.#makeMember(directory);
     const record = await member.join();
-    const manager = await this.#openPartitions(directory, record.clusterId, {
+    const manager = await this.#openPartitions(directory, {
+      clusterId: record.clusterId,
       replicas: member.placements(record),
       transport: member.transport,
       nodesKnown: () => member.nodesKnown,
+      recordedRepository: (partitionId, replicaId) => member.repositoryOf(partitionId, replicaId),
     });
     this.#stops.push(() => member.detach());
     await member.attach(manager, record);
@@ -148,16 +150,12 @@ export class MemberNode {
     return member;
   }
 
-  async #openPartitions(
-    { identity }: DataDirectory,
-    clusterId: string,
-    membership: MemberOptions,
-  ): Promise<NodeManager> {
+  async #openPartitions({ identity }: DataDirectory, membership: MemberOptions): Promise<NodeManager> {
     const { environment, configuration, connectRepository, storeProvider, version, dataDirectory, onReplay } =
       this.#parts;
     const { adjust = (options) => options } = this.#parts;
     const options = partitionManagerOptions(configuration, identity.nodeId, storeProvider, onReplay, membership);
-    const repository = connectRepository(clusterId);
+    const repository = connectRepository(membership.clusterId);
     this.#repository = repository;
     this.#stops.push(() => repository?.stop());
     const manager: NodeManager = await PartitionManager.open(

@@ -295,7 +295,7 @@ class Node implements RunningNode {
       http: `http://${formatAddress(httpHost, boundHttpPort)}`,
       advertised: advertisedAddresses.length > 0 ? advertisedAddresses : [reachableAddress(host, boundPort)],
     };
-    this.#member?.announce(this.addresses.advertised);
+    this.#member?.announce(this.addresses.advertised, this.#node?.repository?.connection);
   }
 
   async #runDrain(): Promise<void> {

@@ -33,7 +33,10 @@ export type ManagerOptions = PartitionManagerOptions<
 >;
 
 /** What the node's membership says. */
-export type MemberOptions = Pick<ManagerOptions, 'replicas' | 'transport' | 'nodesKnown'>;
+export type MemberOptions = Pick<
+  ManagerOptions,
+  'replicas' | 'transport' | 'nodesKnown' | 'clusterId' | 'recordedRepository'
+>;
 
 function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions {
   return {
@@ -70,6 +73,7 @@ export function partitionManagerOptions(
   return {
     nodeId,
     ...member,
+    offersMax: configuration.snapshots.concurrent,
     tickMs: cluster.heartbeatMs / ticksPerHeartbeat,
     storeProvider,
     createMachine,

@@ -1,19 +1,20 @@
-import { LogboomError } from '../base/errors.js';
+import { isLogboomError, LogboomError } from '../base/errors.js';
 import type { PartitionId } from '../base/ids.js';
 import type { ObjectOptions } from '../object-store/types.js';
+import type { ChunkSource } from './chunk-source.js';
 import { confirmationBytesMax, confirmationOf, requireConfirmation } from './confirmation.js';
 import { corrupt, onObject } from './failures.js';
 import { listAll } from './listing.js';
 import { manifestBytesMax, parseManifest } from './manifest.js';
 import { parseManifestName, partitionPrefixes, type PartitionPrefixes } from './names.js';
 import type { SnapshotTools } from './options.js';
-import type { Manifest, ManifestEntry } from './types.js';
+import type { Manifest, ManifestChunk, ManifestEntry } from './types.js';
 
 /**
  * What the repository holds of one partition, to be read. All methods reject with LogboomError REPOSITORY_UNAVAILABLE or
  * REPOSITORY_REFUSED, or with the reason of `signal`.
  */
-export class ArchivedObjects {
+export class ArchivedObjects implements ChunkSource {
   readonly clusterId: string;
   readonly partitionId: PartitionId;
   /** For the other parts of this package. */
@@ -25,6 +26,21 @@ export class ArchivedObjects {
     this.clusterId = clusterId;
     this.partitionId = partitionId;
     this.prefixes = partitionPrefixes(clusterId, partitionId);
+  }
+
+  objectOf({ name }: ManifestChunk): string {
+    return `${this.prefixes.chunks}${name}`;
+  }
+
+  async getStored(chunk: ManifestChunk, signal: AbortSignal): Promise<Uint8Array> {
+    const { store } = this.tools;
+    const object = this.objectOf(chunk);
+    try {
+      return await onObject(store, object, () => store.get(object, { bytesMax: chunk.storedBytes, signal }));
+    } catch (error) {
+      if (!isLogboomError(error, 'SNAPSHOT_NOT_FOUND')) throw error;
+      throw corrupt(object, `is missing (${store.description})`, error);
+    }
   }
 
   /** Newest first. */

@@ -1,13 +1,28 @@
 import { createHash } from 'node:crypto';
-import { isLogboomError } from '../base/errors.js';
+import type { PartitionId } from '../base/ids.js';
 import { type Clock, sleep } from '../base/ports/clock.js';
 import { Codec, CompressionError } from '../base/ports/compressor.js';
-import type { ArchivedObjects } from './archived-objects.js';
 import type { Bandwidth } from './bandwidth.js';
 import { hashStepBytes } from './chunk.js';
-import { corrupt, onObject } from './failures.js';
+import { corrupt } from './failures.js';
 import { contentHashOf } from './manifest.js';
+import type { SnapshotTools } from './options.js';
 import type { ManifestChunk } from './types.js';
+
+/** Where the chunks of a partition's snapshots come from: a repository, or another replica. */
+export interface ChunkSource {
+  readonly clusterId: string;
+  readonly partitionId: PartitionId;
+  readonly tools: Pick<SnapshotTools, 'clock' | 'compressor' | 'sizes'>;
+  /** What a chunk is called in errors. */
+  objectOf(chunk: ManifestChunk): string;
+  /**
+   * A chunk as it is stored, at most as large as its manifest says; whoever calls verifies it.
+   *
+   * @throws LogboomError SNAPSHOT_CORRUPT when it is missing, and what the source throws when it cannot be reached
+   */
+  getStored(chunk: ManifestChunk, signal: AbortSignal): Promise<Uint8Array>;
+}
 
 /** After so many bytes the hash lets other work go first. */
 const pauseBytes = 4 * hashStepBytes;
@@ -15,21 +30,21 @@ const pauseBytes = 4 * hashStepBytes;
 /**
  * The content of a chunk, exactly as its name says.
  *
- * @throws LogboomError SNAPSHOT_CORRUPT when it is damaged or missing; REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED
+ * @throws LogboomError SNAPSHOT_CORRUPT when it is damaged or missing; what the source throws when it cannot be reached
  */
 export async function fetchChunk(
-  archive: ArchivedObjects,
+  source: ChunkSource,
   chunk: ManifestChunk,
   bandwidth: Bandwidth,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const { clock, store, compressor } = archive.tools;
-  const object = `${archive.prefixes.chunks}${chunk.name}`;
+  const { clock, compressor } = source.tools;
+  const object = source.objectOf(chunk);
   await bandwidth.admit(chunk.storedBytes, signal);
   signal.throwIfAborted();
-  const stored = await get(archive, object, chunk.storedBytes, signal);
+  const stored = await source.getStored(chunk, signal);
   if (stored.length !== chunk.storedBytes) {
-    throw corrupt(object, `has ${stored.length} bytes, its manifest says ${chunk.storedBytes} (${store.description})`);
+    throw corrupt(object, `has ${stored.length} bytes, its manifest says ${chunk.storedBytes}`);
   }
   let content: Uint8Array;
   try {
@@ -44,21 +59,6 @@ export async function fetchChunk(
     throw corrupt(object, `is damaged: it has ${content.length} bytes of content with SHA-256 ${sha256}`);
   }
   return content;
-}
-
-async function get(
-  archive: ArchivedObjects,
-  object: string,
-  bytesMax: number,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  const { store } = archive.tools;
-  try {
-    return await onObject(store, object, () => store.get(object, { bytesMax, signal }));
-  } catch (error) {
-    if (!isLogboomError(error, 'SNAPSHOT_NOT_FOUND')) throw error;
-    throw corrupt(object, `is missing (${store.description})`, error);
-  }
 }
 
 async function hashInSteps(content: Uint8Array, clock: Clock): Promise<string> {

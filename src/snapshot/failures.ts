@@ -2,8 +2,10 @@
 import { LogboomError, type ErrorFacts, type Reason } from '../base/errors.js';
 import { isObjectStoreError, type ObjectStore, type ObjectStoreErrorCode } from '../object-store/types.js';
 
+/** @param object by its name in the repository; what has a name with spaces, which no object has, is not from there */
 export function corrupt(object: string, problem: string, cause?: unknown): LogboomError {
-  return new LogboomError('SNAPSHOT_CORRUPT', `${object} of the snapshot repository ${problem}`, {
+  const what = object.includes(' ') ? object : `${object} of the snapshot repository`;
+  return new LogboomError('SNAPSHOT_CORRUPT', `${what} ${problem}`, {
     facts: { object },
     cause,
   });

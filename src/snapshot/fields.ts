@@ -42,7 +42,7 @@ export class Fields {
     if (version === supported) return;
     throw new LogboomError(
       'SNAPSHOT_VERSION_UNSUPPORTED',
-      `${this.#object} of the snapshot repository has format ${version}; this build reads format ${supported}`,
+      `${this.#object}${this.#object.includes(' ') ? '' : ' of the snapshot repository'} has format ${version}; this build reads format ${supported}`,
       { facts: { object: this.#object, format_version: version, format_version_supported: supported } },
     );
   }

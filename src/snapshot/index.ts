@@ -1,8 +1,10 @@
 export { onObjectStore } from './failures.js';
 export { PartitionArchive } from './archive.js';
+export type { ChunkSource } from './chunk-source.js';
 export { CollectionMemory } from './collector.js';
-export type { SnapshotOptions } from './options.js';
-export { manifestChecksum as manifestSha256 } from './manifest.js';
+export { defaultSnapshotSizes, type SnapshotOptions } from './options.js';
+export { manifestChecksum as manifestSha256, parseManifest } from './manifest.js';
+export { PinnedSnapshot } from './pinned-snapshot.js';
 export { SnapshotRepository } from './repository.js';
 export { readIndexEntries } from './index-reader.js';
 export { restoreSnapshot, type RestoreSnapshotParts } from './restorer.js';

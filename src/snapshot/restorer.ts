@@ -13,20 +13,20 @@ import {
   StoreFailure,
   type StateStoreSizes,
 } from '../state-store/index.js';
-import type { PartitionArchive } from './archive.js';
 import { Bandwidth } from './bandwidth.js';
 import { indexEntryBytes, writeIndexEntry } from './chunk.js';
 import { hexOf, indexEntriesOf, recordsEntriesOf } from './chunk-check.js';
-import { fetchChunk } from './chunk-source.js';
+import { fetchChunk, type ChunkSource } from './chunk-source.js';
 import { corrupt } from './failures.js';
 import { readAhead } from './in-flight.js';
+import { isOfMachine } from './liveness.js';
 import { indexChunksOf, manifestChecksum, recordsChunksOf } from './manifest.js';
 import { readProgress, removeProgress, type RestoreProgress, writeProgress } from './restore-progress.js';
 import { indexPages } from './state-pages.js';
 import type { IndexChunk, Manifest, ManifestChunk, RecordsChunk, SnapshotProgress } from './types.js';
 
 export interface RestoreSnapshotParts {
-  readonly archive: PartitionArchive;
+  readonly source: ChunkSource;
   readonly manifest: Manifest;
   /** Where the state store is built, absolute; nothing else is in it. Its parent is there. */
   readonly directory: string;
@@ -55,7 +55,7 @@ export interface RestoreSnapshotParts {
  * @throws LogboomError SNAPSHOT_CORRUPT when a chunk is damaged or missing, or the snapshot does not fit together: take an
  * older one; DATA_CORRUPT when what was imported was damaged on the disk; after these two the directory is gone. DISK_FULL
  * when there is not enough space, before anything is written; STATE_STORE_FAILED when a database fails;
- * REPOSITORY_UNAVAILABLE, REPOSITORY_REFUSED
+ * what the source throws when it cannot be reached
  */
 export async function restoreSnapshot(parts: RestoreSnapshotParts): Promise<void> {
   const { signal } = parts;
@@ -90,17 +90,17 @@ class Restore {
   #progress: RestoreProgress;
 
   constructor(parts: RestoreSnapshotParts, abort: AbortController) {
-    const { archive, manifest } = parts;
+    const { source, manifest } = parts;
     assert(
-      manifest.clusterId === archive.clusterId && manifest.partitionId === archive.partitionId,
-      () => `a snapshot of partition ${manifest.partitionId} is restored from the archive of ${archive.partitionId}`,
+      manifest.clusterId === source.clusterId && manifest.partitionId === source.partitionId,
+      () => `a snapshot of partition ${manifest.partitionId} is restored from chunks of ${source.partitionId}`,
     );
     this.#parts = parts;
     this.#abort = abort;
     this.#sizes = parts.sizes ?? defaultStateStoreSizes;
     this.#indexChunks = indexChunksOf(manifest.chunks);
     this.#recordsChunks = recordsChunksOf(manifest.chunks);
-    this.#bandwidth = new Bandwidth(archive.tools.clock, parts.bytesPerSecondMax);
+    this.#bandwidth = new Bandwidth(source.tools.clock, parts.bytesPerSecondMax);
     this.#object = `the manifest of LSN ${manifest.lsn} and term ${manifest.term}`;
     this.#bytesTotal = manifest.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#progress = {
@@ -207,7 +207,7 @@ class Restore {
       this.#abort.signal.throwIfAborted();
       digest.update(encodePage(page));
       for (const { key, value } of page) {
-        if (isOwn(key)) continue;
+        if (!isOfMachine(key)) continue;
         if (!view.isLive(key, value))
           throw corrupt(this.#object, `has an entry that is not part of the state, of key ${hexOf(key)}`);
         const lsn = view.recordsLsn(key, value);
@@ -244,12 +244,12 @@ class Restore {
   }
 
   #fetch<Chunk extends ManifestChunk>(chunks: readonly Chunk[]): AsyncGenerator<{ item: Chunk; result: Uint8Array }> {
-    const { archive } = this.#parts;
+    const { source } = this.#parts;
     return readAhead(
       chunks,
       ({ bytes }) => bytes,
-      archive.tools.sizes,
-      (chunk) => fetchChunk(archive, chunk, this.#bandwidth, this.#abort.signal),
+      source.tools.sizes,
+      (chunk) => fetchChunk(source, chunk, this.#bandwidth, this.#abort.signal),
       () => this.#abort.abort(),
     );
   }
@@ -259,15 +259,15 @@ class Restore {
     this.#bytesDone += bytes;
     this.#parts.onProgress?.({ bytesDone: this.#bytesDone, bytesTotal: this.#bytesTotal });
     this.#bytesSinceCheckpoint += bytes;
-    const { archive, disk, directory, crc32 } = this.#parts;
-    if (this.#bytesSinceCheckpoint < archive.tools.sizes.checkpointBytes) return;
+    const { source, disk, directory, crc32 } = this.#parts;
+    if (this.#bytesSinceCheckpoint < source.tools.sizes.checkpointBytes) return;
     this.#bytesSinceCheckpoint = 0;
     await target.flush();
     await writeProgress(disk, directory, this.#progress, crc32);
   }
 
   #objectOf(chunk: ManifestChunk): string {
-    return `${this.#parts.archive.prefixes.chunks}${chunk.name}`;
+    return this.#parts.source.objectOf(chunk);
   }
 
   #storeError(error: unknown): unknown {
@@ -279,9 +279,6 @@ class Restore {
     });
   }
 }
-
-/** Entries of the partition itself, which the machine's view does not know. */
-const isOwn = (key: Uint8Array): boolean => (key[0] ?? 0) < 0x10;
 
 function isAlive(object: string, target: StateImport, view: LogicalView, { lsn, value }: RecordsEntry): boolean {
   let owner: Uint8Array;

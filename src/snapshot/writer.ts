@@ -5,7 +5,7 @@ import { asLsn, type Lsn } from '../base/ids.js';
 import { Codec } from '../base/ports/compressor.js';
 import type { IndexEntry, LogicalView } from '../base/state-machine.js';
 import type { ObjectOptions } from '../object-store/types.js';
-import { equalStateHashes, type RecordsEntry, type StateSnapshot } from '../state-store/index.js';
+import { equalStateHashes, type StateSnapshot } from '../state-store/index.js';
 import type { ArchivedObjects } from './archived-objects.js';
 import { Bandwidth } from './bandwidth.js';
 import { ChunkBuilder, chunkHeaderBytes, indexEntryBytes, recordsEntryBytes } from './chunk.js';
@@ -14,6 +14,7 @@ import type { FreshChunks } from './fresh-chunks.js';
 import { TasksInFlight } from './in-flight.js';
 import { KeyCuts } from './key-cuts.js';
 import { listAll } from './listing.js';
+import { isLiveEntry, isLiveRecord, isOfMachine } from './liveness.js';
 import { contentHashOf, encodeManifest, recordsChunksOf } from './manifest.js';
 import { chunkName, manifestName } from './names.js';
 import { RecordsPlan, type RecordsStep } from './records-plan.js';
@@ -47,9 +48,6 @@ const pageEntries = 1000;
 const pageBytes = 1 << 20;
 /** Manifests that are looked at for one whose chunks can be used again. */
 const previousMax = 8;
-/** Index keys from here on are the state machine's, and subject to its view. */
-const firstMachineKey = 0x10;
-
 /** What a chunk holds, apart from its bytes. */
 type Range =
   Pick<RecordsChunk, 'kind' | 'firstLsn' | 'lastLsn'> | Pick<IndexChunk, 'kind' | 'firstKeyHex' | 'lastKeyHex'>;
@@ -185,13 +183,13 @@ export class SnapshotWriter {
       if (builder.entries > 0) await this.#finishChunk(builder, { kind: 'index', firstKeyHex, lastKeyHex }, digest);
       builder = new ChunkBuilder('index');
     };
-    const isLive = ({ key, value }: IndexEntry): boolean => (key[0] ?? 0) < firstMachineKey || view.isLive(key, value);
+    const isLive = (entry: IndexEntry): boolean => isLiveEntry(view, entry);
     for await (const page of indexPages(state)) {
       this.#abort.signal.throwIfAborted();
       for (const entry of page) {
         if (!isLive(entry)) continue;
         const { key, value } = entry;
-        if ((key[0] ?? 0) >= firstMachineKey) {
+        if (isOfMachine(key)) {
           const lsn = view.recordsLsn(key, value);
           if (lsn !== undefined) plan.countLive(requireLsn(lsn, facts.lsn), view.recordsBytes(key, value));
         }
@@ -209,7 +207,7 @@ export class SnapshotWriter {
   }
 
   async #writeRecords({ from, to, live }: Extract<RecordsStep, { from: Lsn }>): Promise<void> {
-    const { state } = this.#parts;
+    const { state, view } = this.#parts;
     const { recordsChunkBytes } = this.#archive.tools.sizes;
     let builder = new ChunkBuilder('records');
     let firstLsn = from;
@@ -223,7 +221,7 @@ export class SnapshotWriter {
       this.#abort.signal.throwIfAborted();
       const page = await state.scanRecords({ from: start, to, limit: pageEntries, maxBytes: pageBytes });
       for (const entry of page) {
-        if (!this.#isAlive(entry)) continue;
+        if (!isLiveRecord(state, view, entry)) continue;
         if (builder.bytes + recordsEntryBytes(entry.value.length) > recordsChunkBytes) await end();
         if (builder.entries === 0) firstLsn = entry.lsn;
         lastLsn = entry.lsn;
@@ -242,13 +240,6 @@ export class SnapshotWriter {
         'no snapshot is made of it',
       { facts: { from_lsn: from, to_lsn: to - 1, expected: live.entries, found: written } },
     );
-  }
-
-  #isAlive({ lsn, value }: RecordsEntry): boolean {
-    const { state, view } = this.#parts;
-    const owner = view.ownerOf(lsn, value);
-    const entry = state.getIndex(owner);
-    return entry !== undefined && view.isLive(owner, entry) && view.recordsLsn(owner, entry) === lsn;
   }
 
   async #finishChunk(builder: ChunkBuilder, range: Range, digest?: ReturnType<typeof createHash>): Promise<void> {

@@ -95,6 +95,7 @@ describe('what a cluster lacks', () => {
 });
 
 describe('snapshots and trimming', () => {
+  const plain = { fromReplica: 0, preparing: false };
   const nodes = [node(1), node(2), node(3)];
   const led = (id: number, more: Partial<ReplicaInfo>): PartitionInfo =>
     partition(id, replica(1, 'leader', more), replica(2, 'follower'), replica(3, 'follower'));
@@ -103,7 +104,7 @@ describe('snapshots and trimming', () => {
 
   test('a replica that fetches a snapshot, and what to do when it cannot', () => {
     const progress = { lsn: 90, bytesDone: 1 << 20, bytesTotal: 4 << 20 };
-    expect(diagnose(nodes, [fetching({ neededLsn: 80, progress, problem: '' })])).toEqual([
+    expect(diagnose(nodes, [fetching({ ...plain, neededLsn: 80, progress, problem: '' })])).toEqual([
       {
         severity: 'degraded',
         what: 'partition 4 on n3 is fetching a snapshot of LSN 90, 1.0 MiB of 4.0 MiB (25 %)',
@@ -111,14 +112,18 @@ describe('snapshots and trimming', () => {
       },
     ]);
     const actionFor = (problem: string): string =>
-      diagnose(nodes, [fetching({ neededLsn: 80, progress: undefined, problem })])[0]!.action;
+      diagnose(nodes, [fetching({ ...plain, neededLsn: 80, progress: undefined, problem })])[0]!.action;
     expect(actionFor('no snapshot repository is configured: set ...')).toMatch(
       /^Set snapshots\.repository on that node/,
     );
     expect(actionFor('... and the repository has no snapshot of that LSN or a later one: ...')).toMatch(/create 4/);
     expect(actionFor('ENOSPC: no space left on device')).toMatch(/^Make room/);
+    expect(actionFor('...; the leader of the group is not known')).toMatch(/^Bring back nodes/);
+    expect(actionFor('...; from replica 1, ...: its index points to; no snapshot is made of it')).toMatch(
+      /^The data of/,
+    );
     expect(actionFor('anything else')).toMatch(/docs\/recovery\.md/);
-    expect(diagnose(nodes, [fetching({ neededLsn: 80, progress: undefined, problem: 'x' })])[0]!.what).toBe(
+    expect(diagnose(nodes, [fetching({ ...plain, neededLsn: 80, progress: undefined, problem: 'x' })])[0]!.what).toBe(
       'partition 4 on n3 needs a snapshot of LSN 80 or a later one; the last attempt failed: x',
     );
   });

@@ -53,13 +53,20 @@ describe('a table of partitions', () => {
   });
 });
 
+const plain = { fromReplica: 0, preparing: false };
+
 test('notes tell of snapshots that are taken, fetched or failed, and of trimming, once for all partitions alike', () => {
   const progress = { lsn: 120, bytesDone: 512, bytesTotal: 1024 };
   const held = replica(1, { trimHeldBecause: 'the last snapshot failed: quota', snapshotFailure: 'quota' });
   const notes = partitionNotes(
     [
-      partition(1, held, replica(2, { bootstrap: { neededLsn: 80, progress, problem: '' } })),
-      partition(2, held, replica(2, { bootstrap: { neededLsn: 80, progress: undefined, problem: 'gone' } })),
+      partition(1, held, replica(2, { bootstrap: { ...plain, neededLsn: 80, progress, problem: '' } })),
+      partition(2, held, replica(2, { bootstrap: { ...plain, neededLsn: 80, progress: undefined, problem: 'gone' } })),
+      partition(6, replica(2, { bootstrap: { ...plain, neededLsn: 80, progress, problem: '', fromReplica: 1 } })),
+      partition(
+        7,
+        replica(2, { bootstrap: { neededLsn: 80, progress, problem: 'gone', fromReplica: 1, preparing: true } }),
+      ),
       partition(3, replica(1, { snapshot: { lsn: 0, bytesDone: 0, bytesTotal: 0 }, snapshotFailure: 'slow' })),
       partition(4, replica(1, { snapshot: progress })),
       partition(5, replica(1, { trimHeldBecause: 'this replica has persisted LSN 4, below ...; trim.mode is none' })),
@@ -70,6 +77,8 @@ test('notes tell of snapshots that are taken, fetched or failed, and of trimming
     'partition 1, 2: trimming is held: the last snapshot failed: quota',
     'partition 1: node 2 is fetching a snapshot of LSN 120, 512 B of 1.0 KiB (50 %)',
     'partition 2: node 2 needs a snapshot of LSN 80 or a later one; the last attempt failed: gone',
+    'partition 6: node 2 is fetching the state of replica 1 of LSN 120, 512 B of 1.0 KiB (50 %)',
+    'partition 7: node 2 waits for replica 1 to read its state of LSN 120, 512 B of 1.0 KiB (50 %); the last attempt failed: gone',
     'partition 3: node 1 takes a snapshot',
     'partition 3: the last snapshot failed: slow',
     'partition 4: node 1 takes a snapshot of LSN 120, 512 B of 1.0 KiB (50 %)',

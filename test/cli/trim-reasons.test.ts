@@ -107,7 +107,10 @@ describe('where the log of a partition begins', () => {
   test('single replicas keep more than the group needs, each for its own reason', () => {
     const { behind, held } = explain(
       replica(1, { trimPoint: 90, persistedLsn: 95, trimHeldBecause: decided({ persistedLsn: asLsn(20) }) }),
-      replica(2, { trimPoint: 10, bootstrap: { neededLsn: 100, progress: undefined, problem: '' } }),
+      replica(2, {
+        trimPoint: 10,
+        bootstrap: { fromReplica: 0, preparing: false, neededLsn: 100, progress: undefined, problem: '' },
+      }),
       replica(3, { role: 'unreachable', trimPoint: 0 }),
     );
     expect(held).toEqual([]);

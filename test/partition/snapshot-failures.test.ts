@@ -353,6 +353,8 @@ describe('a bootstrap', () => {
       retryMsMin: 1,
       retryMsMax: 1,
       restore: () => Promise.resolve(),
+      leader: () => undefined,
+      openPeer: () => expect.unreachable('nobody is asked'),
       removeStaging: () => {
         removals += 1;
         return Promise.reject(new Error('EIO'));
@@ -505,6 +507,8 @@ describe('a bootstrap', () => {
           isRestoring = true;
           signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
         }),
+      leader: () => undefined,
+      openPeer: () => expect.unreachable('nobody is asked'),
       removeStaging: () => Promise.resolve(),
       isNeeded: () => isNeeded,
       install: () => expect.unreachable('nothing is put in place'),

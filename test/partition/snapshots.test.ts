@@ -10,7 +10,7 @@ import {
   three,
   trimmedTo,
 } from './support/archived-groups.js';
-import { asPartitionId } from '../../src/base/ids.js';
+import { asPartitionId, asReplicaId } from '../../src/base/ids.js';
 import type { ReplicaObserver } from '../../src/partition/index.js';
 import { sharedObjects, singleNode, TestGroup } from './support/nodes.js';
 
@@ -112,6 +112,52 @@ describe('a snapshot of a group of three', () => {
       expect(leader.replica.status.trimHeldBecause).toContain(
         "has not proved that it sees this leader's snapshot repository",
       );
+    });
+  });
+
+  it.each([
+    ['what its node had recorded is the repository', (id: string) => id, true],
+    ['its node had recorded another one', () => 'f'.repeat(32), false],
+    ['its node had recorded nothing', () => '', false],
+  ])('lets a new leader trim while a voter is away, if %s: %#', async (_what, recordedOf, isTrimmed) => {
+    const recorded = new Map<number, string>();
+    const options = archived(sharedObjects());
+    const manager = { ...options.manager, recordedRepository: (_: number, id: number) => recorded.get(id) ?? '' };
+    await three(13, { ...options, manager }, async (group, leader) => {
+      await appendMany(group, 5);
+      const away = group.nodes.find((node) => node !== leader)!;
+      recorded.set(away.id, recordedOf(leader.repository!.provenId));
+      away.crash('process');
+      const other = group.nodes.find((node) => node !== leader && node !== away)!;
+      leader.replica.transferLeader(asReplicaId(other.id));
+      await group.until(() => other.replica.isLeader);
+      const { archivedLsn } = await other.replica.snapshot();
+      if (isTrimmed) return trimmedTo(group, archivedLsn);
+      await other.replica.flush();
+      await group.world.sleep(60_000);
+      expect(other.replica.status.groupTrimPoint).toBe(0);
+      expect(other.replica.status.trimHeldBecause).toContain(`replica ${away.id}: the node has not proved`);
+    });
+  });
+
+  it('lets nothing be trimmed on a record while the node itself says something else', async () => {
+    const recorded = new Map<number, string>();
+    const options = archived(sharedObjects());
+    const manager = { ...options.manager, recordedRepository: (_: number, id: number) => recorded.get(id) ?? '' };
+    const group = new TestGroup(14, 3, { ...options, manager });
+    await group.run(async () => {
+      group.node(3).options = { ...archived(sharedObjects()), manager };
+      await group.startAll();
+      await group.until(() => group.nodes.every(({ repository }) => repository?.problem === ''));
+      for (const { id } of group.nodes) recorded.set(id, group.node(1).repository!.provenId);
+      const leader = await group.leader();
+      if (leader.id === 3) leader.replica.transferLeader(asReplicaId(1));
+      await group.until(() => group.nodes.some(({ id, replica }) => id !== 3 && replica.isLeader));
+      await appendMany(group, 5);
+      await (await group.leader()).replica.snapshot();
+      for (const node of group.nodes) await node.replica.flush();
+      await group.world.sleep(60_000);
+      for (const { replica } of group.nodes) expect(replica.status.trimPoint).toBe(0);
     });
   });
 
@@ -280,10 +326,11 @@ describe('a replica that needs what was trimmed', () => {
       expect(bootstraps).toBe(0);
     }));
 
-  it('says what is missing where there is no repository, and is brought up to date once there is one', () => {
+  it('says what is missing where there is no repository and nobody to ask, and is brought up to date once there is one', () => {
     const objects = sharedObjects();
     return newcomer(22, objects, async (group, { away }) => {
       away.options = { ...archived(undefined), voters: [1, 2, 3] };
+      group.onAsk = () => 'lose';
       await away.start();
       await changeMembers(group, [['add-learner', 4]]);
       await group.until(() => away.replica.status.bootstrap?.problem.includes('no snapshot repository is configured'));
@@ -317,6 +364,7 @@ describe('a replica that needs what was trimmed', () => {
       await archive.confirm(await archive.read(name), name);
       damage(name);
       const heal = damage(first);
+      group.onAsk = () => 'lose';
       await away.start();
       await changeMembers(group, [['add-learner', 4]]);
       await group.until(() => away.replica.status.bootstrap?.problem.includes('is damaged'));

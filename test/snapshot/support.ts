@@ -256,7 +256,7 @@ export function restoreParts(
   directory = '/target',
 ): RestoreSnapshotParts {
   return {
-    archive,
+    source: archive,
     manifest,
     directory,
     disk: host.disk,

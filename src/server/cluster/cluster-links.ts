@@ -4,13 +4,14 @@ import { supportedFeatureLevel } from '../../metadata/index.js';
 import { linkListenAddress } from '../config/index.js';
 import { decodeFormationState, formationHandler, formationMethod, nodeAddress } from './formation-call.js';
 import { memberOf, nodesOf } from './formation-record.js';
+import { encodePeerCall, peerSnapshotHandler, peerSnapshotMethod } from './peer-call.js';
 import { PeerAddresses } from './peer-addresses.js';
 import { ReplicaDirectory } from './replica-directory.js';
 import { firstFeatureLevel } from '../../base/feature-level.js';
-import type { NodeId, PartitionId } from '../../base/ids.js';
+import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription, NodeView } from '../../metadata/index.js';
-import type { ReplicaTransport } from '../../partition/index.js';
+import type { AskOptions, ReplicaTransport } from '../../partition/index.js';
 import type { WireMessage } from '../../raft/types.js';
 import type {
   CallMethod,
@@ -69,6 +70,10 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     this.#links.handle(
       formationMethod,
       formationHandler(() => ({ ...parts.alone(), record: this.#record })),
+    );
+    this.#links.handle(
+      peerSnapshotMethod,
+      peerSnapshotHandler(() => this.#manager),
     );
   }
 
@@ -144,7 +149,7 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
   }
 
   /** Also of a node that is no member yet. @throws LogboomError of `Links.callAt` */
-  async ask({ linkAddress }: ListedNode): Promise<FormationState> {
+  async askFormation({ linkAddress }: ListedNode): Promise<FormationState> {
     const options = { timeoutMs: askTimeoutMs };
     return decodeFormationState(
       await this.#links.callAt(nodeAddress(linkAddress), formationMethod, new Uint8Array(0), options),
@@ -177,6 +182,18 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
       if (nodeId !== undefined) this.#links.send(nodeId, partitionId, isAll ? messages : messages.slice(from, end));
       from = end;
     }
+  }
+
+  async ask(partitionId: PartitionId, to: ReplicaId, request: Uint8Array, options: AskOptions): Promise<Uint8Array> {
+    const nodeId = this.#directory?.nodeOf(partitionId, to);
+    if (nodeId === undefined) {
+      throw new LogboomError('NODE_UNREACHABLE', `no node is known to have replica ${to} of partition ${partitionId}`, {
+        facts: { partition: partitionId, replica: to, outcome: 'not-sent' },
+      });
+    }
+    const { answerBytesMax, ...rest } = options;
+    const callOptions = { ...rest, responseBytesMax: answerBytesMax };
+    return this.#links.call(nodeId, peerSnapshotMethod, encodePeerCall(partitionId, request), callOptions);
   }
 
   identity(): LinkIdentity {

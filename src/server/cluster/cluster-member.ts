@@ -27,13 +27,14 @@ import { Reconciler } from './reconciler.js';
 import { registerSelf, registrationHandler, registrationMethod } from './registration.js';
 import { metadataPlacement } from './replica-directory.js';
 import { ReplicaKeeper } from './replica-keeper.js';
+import { keepRepositoryProof } from './repository-proof.js';
 import { TableExchange, tableHandler, tableMethod } from './table-exchange.js';
 import { handOverHere, encodeTransferRequest, transferHandler, transferMethod } from './transfer-call.js';
 import { firstFeatureLevel } from '../../base/feature-level.js';
-import type { NodeId, PartitionId } from '../../base/ids.js';
+import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
-import type { ReplicaPlacement, ReplicaTransport } from '../../partition/index.js';
+import type { ReplicaPlacement, ReplicaTransport, RepositoryAccess } from '../../partition/index.js';
 import type { MakeLinks, NodeAddress } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { DataDirectory } from '../data-directory.js';
@@ -243,7 +244,11 @@ export class ClusterMember {
     const { nodes, join } = configuration.cluster;
     const parts = { environment, directory: directory.path, signal: this.#stopping.signal };
     if (join.length === 0) {
-      const formed = await joinFormation({ ...parts, own: this.#alone(), ask: (node) => this.#links.ask(node) });
+      const formed = await joinFormation({
+        ...parts,
+        own: this.#alone(),
+        ask: (node) => this.#links.askFormation(node),
+      });
       if (formed !== 'replace') return formed;
     }
     const listed = nodes.filter(({ id }) => id !== this.#self.id).map(({ linkAddress }) => linkAddress);
@@ -260,12 +265,13 @@ export class ClusterMember {
     this.#self = { ...this.#self, linkAddress: reachableAddress(address.host, address.port) };
   }
 
-  /** Others may be told of this node from here on: it listens at these addresses, as `host:port`. */
-  announce(advertisedAddresses: readonly string[]): void {
+  /** Others may be told of this node from here on: it listens at these addresses, as `host:port`, and sees this repository. */
+  announce(advertisedAddresses: readonly string[], repository: RepositoryAccess | undefined): void {
     const record = this.#record;
     if (record === undefined) return;
     this.#self = { ...this.#self, advertisedAddresses };
-    const registered = registerSelf({ ...this.#registration(record), self: this.#self, known: () => this.#state });
+    const registration = { ...this.#registration(record), self: this.#self, known: () => this.#state };
+    const registered = registerSelf(registration).then(() => keepRepositoryProof(registration, repository));
     this.#loops.push(registered.catch((error: Error) => this.#parts.onFatal(error)));
   }
 
@@ -328,7 +334,7 @@ export class ClusterMember {
         replica,
         isKnown: () => this.#state !== undefined,
         others: record.members.filter(({ id }) => id !== this.#self.id),
-        ask: ({ id, linkAddress }) => this.#links.ask({ id, linkAddress }),
+        ask: ({ id, linkAddress }) => this.#links.askFormation({ id, linkAddress }),
         signal,
       });
     }
@@ -351,6 +357,12 @@ export class ClusterMember {
       call: (nodeId, request) => this.#links.call(nodeId, registrationMethod, request),
       signal: this.#stopping.signal,
     };
+  }
+
+  /** The snapshot repository that the node of a replica has proved to see, as the metadata knows it; empty: none. */
+  repositoryOf(partitionId: PartitionId, replicaId: ReplicaId): string {
+    const nodeId = this.#links.directory?.nodeOf(partitionId, replicaId);
+    return (nodeId === undefined ? undefined : this.#state?.nodes.get(nodeId)?.repositoryId) ?? '';
   }
 
   /** With the one that is about to join a node alone. Before the metadata is known here, another one may be. */

@@ -33,8 +33,10 @@ export async function registerSelf(parts: RegistrationParts): Promise<void> {
   while (!signal.aborted) {
     try {
       const known = parts.known()?.nodes.get(self.id);
-      if (known !== undefined && isSame(known, self)) return;
-      if (known !== undefined) await register(parts);
+      // Which repository it has proved to see is told on its own (repository-proof.ts), and outlives a restart.
+      const described = { ...self, repositoryId: known?.repositoryId ?? '' };
+      if (known !== undefined && isSame(known, described)) return;
+      if (known !== undefined) await register({ ...parts, self: described });
     } catch (error) {
       if (!isLogboomError(error)) throw error;
       if (!error.retryable) {
@@ -73,7 +75,8 @@ function decodeDescription(request: Uint8Array): NodeDescription | undefined {
   }
 }
 
-async function register({ self, proposals, clusterId, leader, call }: RegistrationParts): Promise<void> {
+/** @throws LogboomError NOT_LEADER, NODE_UNREACHABLE; the reason of a refusal */
+export async function register({ self, proposals, clusterId, leader, call }: RegistrationParts): Promise<void> {
   if (proposals.isLeader) {
     await proposals.propose({ type: 'register-node', clusterId, node: self });
     return;

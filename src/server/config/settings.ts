@@ -356,14 +356,16 @@ export const settings = {
       default: 1,
       min: 1,
       max: 64,
-      description: 'Snapshots that the node takes at the same time.',
+      description: 'Snapshots that the node takes at the same time, and as many states that it streams to other nodes.',
     }),
     bytesPerSecond: bytes({
       default: 0,
       min: 0,
       max: tib,
       defaultText: 'no limit',
-      description: 'Bytes a second that the upload of a snapshot may take; 0: as fast as it goes.',
+      description:
+        'Bytes a second that the upload of a snapshot, an import of one, and a state that is streamed to another node may each ' +
+        'take; 0: as fast as it goes.',
     }),
     collectGraceMs: durationMs({
       default: 360 * minuteMs,

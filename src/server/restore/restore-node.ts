@@ -204,7 +204,8 @@ class NodeRestore {
     this.#directory = parts.directory;
     this.#held = parts.held;
     const storeProvider = new LevelDbProvider(parts.environment.disk);
-    const nobody = { replicas: [], transport: { send: () => {} }, nodesKnown: () => 1 };
+    const transport = { send: () => {}, ask: () => Promise.reject(new Error('a restore asks no other node')) };
+    const nobody = { replicas: [], transport, nodesKnown: () => 1, clusterId: this.#held.plan.clusterId };
     this.#sizing = partitionManagerOptions(parts.configuration, parts.held.nodeId, storeProvider, () => {}, nobody);
   }
 
@@ -253,7 +254,7 @@ class NodeRestore {
       openStore: (directory) => openStateStore({ directory, provider: storeProvider, clock, crc32, ...sizes }),
       restore: (directory) =>
         restoreSnapshot({
-          archive,
+          source: archive,
           manifest,
           directory,
           disk,

@@ -282,6 +282,8 @@ async function replicaMessage(replica: StreamsReplica): Promise<object> {
       neededLsn: status.bootstrap.neededLsn,
       progress: progressMessage(status.bootstrap.snapshotLsn, status.bootstrap.progress),
       problem: status.bootstrap.problem,
+      fromReplica: status.bootstrap.fromReplica ?? 0,
+      preparing: status.bootstrap.isPreparing,
     },
   };
 }

@@ -10,6 +10,7 @@ import { SimulatedCompressor } from '../../../cluster-sim/nodes/simulated-compre
 import { SimulatedDisk } from '../../../cluster-sim/simulated-disk.js';
 import { noStoreFaults, SimulatedStoreProvider } from '../../../cluster-sim/simulated-ordered-store.js';
 import { asNodeId, asPartitionId, asReplicaId } from '../../../src/base/ids.js';
+import { LogboomError } from '../../../src/base/errors.js';
 import type { Disk, DiskFile } from '../../../src/base/ports/disk.js';
 import type { Environment } from '../../../src/base/ports/environment.js';
 import type { Logger } from '../../../src/base/ports/logger.js';
@@ -18,6 +19,7 @@ import {
   defaultReplicaOptions,
   PartitionManager,
   RepositoryConnection,
+  type AskOptions,
   type PartitionManagerOptions,
   type ReplicaPlacement,
 } from '../../../src/partition/index.js';
@@ -49,6 +51,10 @@ export interface NodeOptions {
   /** Called for every machine that is made. */
   readonly prepareMachine?: (machine: ListMachine) => void;
 }
+
+type Asked = AskOptions & { readonly partition: number; readonly to: number; readonly request: Uint8Array };
+type AnswerTravel = 'lose' | ((answer: Uint8Array) => Uint8Array);
+const unchanged = (answer: Uint8Array): Uint8Array => answer;
 
 export class TestNode {
   readonly id: number;
@@ -100,7 +106,12 @@ export class TestNode {
       {
         nodeId: asNodeId(this.id),
         replicas: Array.from({ length: options.partitions ?? 1 }, (_, at) => this.#placement(at + 1)),
-        transport: { send: (partition, messages) => this.#group.send(this, partition, messages) },
+        clusterId: 'c'.repeat(14),
+        snapshotSizes: { recordsChunkBytes: 4 * kibibyte, indexChunkBytes: kibibyte, checkpointBytes: 8 * kibibyte },
+        transport: {
+          send: (partition, messages) => this.#group.send(this, partition, messages),
+          ask: (partition, to, request, askOptions) => this.#group.ask(this, { partition, to, request, ...askOptions }),
+        },
         nodesKnown: options.nodesKnown ?? (() => this.#group.nodes.length),
         storeProvider: options.wrapStores?.(provider) ?? provider,
         createMachine: () => {
@@ -146,6 +157,20 @@ export class TestNode {
     await running.stop();
     await this.repository?.stop();
     this.manager = undefined;
+  }
+
+  /** Whoever asks hears nothing of a process that has died meanwhile. */
+  answer(partition: number, request: Uint8Array): Promise<Uint8Array> {
+    const { manager } = this;
+    return new Promise((resolve, reject) => {
+      this.clock.inProcess(() => {
+        const answered = manager?.answer(asPartitionId(partition), request, new AbortController().signal);
+        answered?.then(
+          (bytes) => this.manager === manager && resolve(bytes),
+          (error: Error) => this.manager === manager && reject(error),
+        );
+      });
+    });
   }
 
   receive(partition: number, bytes: Uint8Array): void {
@@ -238,6 +263,11 @@ export class TestGroup {
   readonly nodes: TestNode[] = [];
   /** Milliseconds that a message travels; undefined loses it. */
   travel: (message: WireMessage, from: number, to: number) => number | undefined = () => 1;
+  /** What becomes of a request of one replica to another, and of its answer. */
+  onAsk: (asked: { readonly from: number; readonly to: number; readonly request: Uint8Array }) => AnswerTravel = () =>
+    unchanged;
+  /** Requests that arrived. */
+  asked = 0;
 
   constructor(seed: number, nodes: number, options: NodeOptions = {}) {
     this.seed = seed;
@@ -268,6 +298,37 @@ export class TestGroup {
       const bytes = encodeMessage(message);
       this.world.after(travelMs, () => to.receive(partition, bytes));
     }
+  }
+
+  /** One request and one answer, each as long on its way as a message. */
+  ask(from: TestNode, { partition, to, request, signal, timeoutMs, answerBytesMax }: Asked): Promise<Uint8Array> {
+    const target = this.nodes.find(({ id }) => id === to);
+    return new Promise((resolve, reject) => {
+      const timer = from.clock.setTimer(timeoutMs, () => reject(new LogboomError('DEADLINE_EXCEEDED', 'no answer')));
+      const end = (settle: () => void): void =>
+        void from.clock.setTimer(1, () => {
+          timer.cancel();
+          signal.removeEventListener('abort', giveUp);
+          settle();
+        });
+      const giveUp = (): void => end(() => reject(new LogboomError('CANCELLED', 'given up')));
+      signal.addEventListener('abort', giveUp, { once: true });
+      const onTheWay = this.onAsk({ from: from.id, to, request });
+      if (target?.manager === undefined || onTheWay === 'lose') {
+        return end(() => reject(new LogboomError('NODE_UNREACHABLE', `no link to node ${to}`)));
+      }
+      this.asked += 1;
+      this.world.after(1, () => {
+        target.answer(partition, request).then(
+          (bytes) => {
+            const answer = onTheWay(bytes);
+            if (answer.length > answerBytesMax) reject(new Error(`${answer.length} bytes, at most ${answerBytesMax}`));
+            end(() => resolve(answer));
+          },
+          (error: Error) => end(() => reject(error)),
+        );
+      });
+    });
   }
 
   /** Waits for a leader among the nodes that run. */
