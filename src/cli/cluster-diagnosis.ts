@@ -160,7 +160,7 @@ function bootstrapAction(partition: number, problem: string): string {
   if (problem === '') return 'Nothing to do: the log goes on where the snapshot ends, and it serves again by itself.';
   if (/space|disk full|ENOSPC|bytes are free/i.test(problem))
     return 'Make room on that node’s disk: it is tried again by itself.';
-  if (/no snapshot is made of it|damaged value/.test(problem))
+  if (/no snapshot is made of it|fails its checksum/.test(problem))
     return 'The data of the replica that leads is damaged: stop its node, so that another one leads and sends its state.';
   if (/nothing was committed|the leader of the group is not known/.test(problem))
     return 'Bring back nodes until a majority of the replicas of that partition is there: its leader sends its state then.';

@@ -122,6 +122,7 @@ describe('snapshots and trimming', () => {
     expect(actionFor('...; from replica 1, ...: its index points to; no snapshot is made of it')).toMatch(
       /^The data of/,
     );
+    expect(actionFor('...; from replica 1, ...: a value of ... fails its checksum (key 00)')).toMatch(/^The data of/);
     expect(actionFor('anything else')).toMatch(/docs\/recovery\.md/);
     expect(diagnose(nodes, [fetching({ ...plain, neededLsn: 80, progress: undefined, problem: 'x' })])[0]!.what).toBe(
       'partition 4 on n3 needs a snapshot of LSN 80 or a later one; the last attempt failed: x',

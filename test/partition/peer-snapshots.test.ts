@@ -1,5 +1,6 @@
 /** Replicas that have nothing but another replica to begin from: what it streams, and everything that goes wrong with it. */
 import { describe, expect, it } from 'vitest';
+import { databaseNameFile } from '../../cluster-sim/nodes/node-stores.js';
 import { expandRuns } from '../../cluster-sim/nodes/simulated-compressor.js';
 import { asLsn, asReplicaId } from '../../src/base/ids.js';
 import {
@@ -323,6 +324,25 @@ describe('what is streamed', () => {
       const last = (await group.leader()).replica.status.appliedLsn;
       await group.until(() => sound.every(({ replica }) => replica.status.appliedLsn >= last));
       expect(new Set(sound.map(({ replica }) => JSON.stringify(replica.status.stateHash))).size).toBe(1);
+    }));
+
+  it('is not that of a leader whose store is damaged, and is that of the next one', () =>
+    alone(29, async (group, { leader, away }) => {
+      await leader.replica.flush();
+      const directory = '/data/partitions/1/records';
+      const database = new TextDecoder().decode(leader.disk.contents(`${directory}/${databaseNameFile}`));
+      expect(leader.stores.rot(database)).toBeDefined();
+      await joins(group, away);
+      expect(await problemOf(group, away)).toContain(`from replica ${leader.id}, which leads the group: `);
+      await group.world.sleep(10_000);
+      expect(away.replica.status.bootstrap?.problem).toMatch(/damaged|checksum/);
+      expect(away.replica.status.appliedLsn).toBe(0);
+      const other = group.nodes.find((node) => node !== leader && node !== away)!;
+      leader.replica.transferLeader(asReplicaId(other.id));
+      await group.until(() => other.replica.isLeader);
+      await group.until(() => away.replica.status.appliedLsn === other.replica.status.appliedLsn);
+      expect(away.replica.status.stateHash).toEqual(other.replica.status.stateHash);
+      expect((await away.replica.verify()).damaged).toEqual([]);
     }));
 
   it.each(Array.from({ length: 40 }, (_, at) => at))(
