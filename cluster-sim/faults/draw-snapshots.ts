@@ -37,6 +37,9 @@ export const calmSnapshots: SnapshotPlan = {
 /** A flush is waited for at each checkpoint of an import, which must go faster than the log of a minute or two grows. */
 const importBytesPerMsMin = 32;
 
+/** A snapshot has half the grace period for all its requests: with a slow store and small chunks, none would ever be complete. */
+const requestsInGraceMin = 400;
+
 const oddsOf: Readonly<Record<Profile, number>> = {
   calm: 0,
   swarm: 0.5,
@@ -63,7 +66,7 @@ export function drawSnapshots(
   const random = new RandomStream(seed, 'snapshots');
   if (!random.chance(oddsOf[profile])) return undefined;
   const graceMs = random.pick([6000, 10_000, 20_000]);
-  return {
+  const drawn: SnapshotPlan = {
     logBytes: random.pick([1, 3, 8]) * kibibyte,
     ageMs: random.pick([3000, 8000]),
     marginEntries: random.pick([0, 0, 0, 5, 40]),
@@ -86,6 +89,7 @@ export function drawSnapshots(
         ? [{ node: random.integer(1, nodes), untilMs: random.pick([45_000, 80_000]) }]
         : [],
   };
+  return { ...drawn, graceMs: Math.max(graceMs, requestsInGraceMin * drawn.objects.networkMsMax) };
 }
 
 function drawObjects(random: RandomStream): ObjectWeather {
