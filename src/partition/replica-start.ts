@@ -1,13 +1,14 @@
 /** What a replica starts from: its log's and its store's, which must fit each other. */
 import { LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn, type ReplicaId } from '../base/ids.js';
+import type { StateMachine } from '../base/state-machine.js';
 import { RaftCore } from '../raft/index.js';
-import type { ConfState, HardState, LogReader } from '../raft/types.js';
-import type { Random } from '../base/ports/random.js';
+import type { ConfState, HardState, RaftOptions } from '../raft/types.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { confStateKey, decodeConfState } from './conf-state.js';
-import type { ReplicaOptions } from './replica-options.js';
+import type { ReplicaObserver } from './observer.js';
+import type { ReplicaParts } from './replica-options.js';
 
 /** Opens one store after another; what a store that was given up still reports is not listened to. */
 export class StoreGenerations {
@@ -45,25 +46,32 @@ export function startState(log: PartitionLog, store: StateStore): StartState {
   };
 }
 
-export function startCore(
-  parts: {
-    readonly options: ReplicaOptions;
-    readonly environment: { readonly random: Random };
-    readonly mutant?: string;
-  },
-  { replicaId, ...start }: StartState & { readonly applied: Lsn; readonly log: LogReader },
+/** What decides a core's behaviour, of the replica's options; what it starts from is given. */
+export function makeCore<Result, Machine extends StateMachine<Result>>(
+  { options, environment, mutant }: ReplicaParts<Result, Machine>,
+  start: StartState & Pick<RaftOptions, 'log' | 'applied'>,
 ): RaftCore {
-  const { electionTicks, heartbeatTicks, raftLimits, reads } = parts.options;
+  const { replicaId: id, ...rest } = start;
   return new RaftCore({
-    id: replicaId,
-    ...start,
-    electionTicks,
-    heartbeatTicks,
-    random: parts.environment.random,
-    limits: raftLimits,
-    ...reads,
-    ...(parts.mutant === undefined ? {} : { mutant: parts.mutant }),
+    id,
+    ...rest,
+    electionTicks: options.electionTicks,
+    heartbeatTicks: options.heartbeatTicks,
+    random: environment.random,
+    limits: options.raftLimits,
+    ...options.reads,
+    ...(mutant === undefined ? {} : { mutant }),
   });
+}
+
+export function observeStart<Result, Machine extends StateMachine<Result>>(
+  { observe, log }: ReplicaParts<Result, Machine>,
+  start: StartState,
+  store: StateStore,
+): ReplicaObserver | undefined {
+  const { partitionId, durableLsn } = log;
+  const { appliedLsn, persistedLsn, stateHash } = store;
+  return observe?.({ partitionId, ...start, log, durableLsn, appliedLsn, persistedLsn, stateHash });
 }
 
 /** A store and a log that do not touch cannot be made one replica; starting anyway would lose or invent entries. */

@@ -1,7 +1,7 @@
 /** One replica put together: consensus core, log, processor, state store. */
 import { assert } from '../base/assert.js';
 import { isLogboomError, type LogboomError } from '../base/errors.js';
-import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
+import { asLsn, type Lsn, type NodeId, type PartitionId, type ReplicaId, type Term } from '../base/ids.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { StateMachine, StateReader } from '../base/state-machine.js';
 import { decodeConfChange, membersOf, type RaftCore } from '../raft/index.js';
@@ -24,7 +24,7 @@ import { PendingProposals } from './proposals.js';
 import { leadershipLost, notApplied, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.js';
-import { checkFit, startCore, startState, StoreGenerations } from './replica-start.js';
+import { checkFit, makeCore, observeStart, startState, StoreGenerations } from './replica-start.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
 import type { Applied, PartitionReplica, ReplicaStatus, TrimOutcome } from './types.js';
 import { Watchers } from './watchers.js';
@@ -88,20 +88,12 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.replayed = { from: store.appliedLsn, to: parts.log.lastLsn };
     this.#replicaId = start.replicaId;
     this.#confHistory = new ConfHistory(store.appliedLsn, start.confState);
-    this.#observer = parts.observe?.({
-      partitionId: this.partitionId,
-      ...start,
-      log: parts.log,
-      durableLsn: parts.log.durableLsn,
-      appliedLsn: store.appliedLsn,
-      persistedLsn: store.persistedLsn,
-      stateHash: store.stateHash,
-    });
+    this.#observer = observeStart(parts, start, store);
     const log = new LoadingLog(parts.log, {
       onLoaded: () => this.#driver.report(() => this.#core.onLogLoaded()),
       onFailed: (error) => this.fail(error),
     });
-    this.#core = startCore(parts, { ...start, applied: store.appliedLsn, log });
+    this.#core = makeCore(parts, { ...start, log, applied: store.appliedLsn });
     const status = this.#core.status();
     this.#storageFaults = new StorageFaults({
       core: this.#core,
@@ -280,9 +272,26 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#leadership.leader;
   }
 
+  get term(): Term {
+    return this.#leadership.term;
+  }
+
+  get commitLsn(): Lsn {
+    return this.#watermarks.commit;
+  }
+
+  get appliedLsn(): Lsn {
+    return this.#watermarks.applied;
+  }
+
+  /** Why it stopped, or neither leads nor stores anything now; undefined when it is well. */
+  get fault(): string | undefined {
+    const diskFault = this.#storageFaults.reported;
+    return this.#fault?.message ?? (diskFault === undefined ? undefined : describeStorageFault(diskFault));
+  }
+
   get status(): ReplicaStatus {
     const trim = this.#trimming.decide();
-    const diskFault = this.#storageFaults.reported;
     return {
       partitionId: this.partitionId,
       replicaId: this.#replicaId,
@@ -301,7 +310,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       trimHeldBecause: trim.heldBecause,
       stateHash: this.#processor.lastStore.stateHash,
       dirtyBytes: this.#processor.storeStats.dirtyBytes,
-      fault: this.#fault?.message ?? (diskFault === undefined ? undefined : describeStorageFault(diskFault)),
+      fault: this.fault,
     };
   }
 

@@ -25,7 +25,6 @@ import { NodeServices } from './services/index.js';
 import { StopSequence } from './stop-sequence.js';
 import type { Environment } from '../base/ports/environment.js';
 import type { Logger } from '../base/ports/logger.js';
-import type { ReplicaStatus } from '../partition/index.js';
 import type { Configuration } from './config/index.js';
 import type { ClusterMember } from './cluster/cluster-member.js';
 import type { NodeIdentity } from './data-directory.js';
@@ -336,10 +335,12 @@ class Node implements RunningNode {
   }
 
   *#observedReplicas(): Iterable<ObservedReplica> {
-    for (const { status } of this.#manager?.replicas ?? []) {
+    for (const replica of this.#manager?.replicas ?? []) {
+      const { partitionId, commitLsn, appliedLsn, leader, fault } = replica;
       // One that comes or goes is no reason to send clients elsewhere: its group does not count on it.
-      if (this.#member?.isSettled(status.partitionId) === false) continue;
-      yield { ...observe(status), catchesUp: this.#member?.isBehind(status.partitionId) ?? false };
+      if (this.#member?.isSettled(partitionId) === false) continue;
+      const catchesUp = this.#member?.isBehind(partitionId) ?? false;
+      yield { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, catchesUp, fault };
     }
   }
 
@@ -370,9 +371,4 @@ class Node implements RunningNode {
     if (part === undefined) throw new Error('the node has not started');
     return part;
   }
-}
-
-function observe(status: ReplicaStatus): Omit<ObservedReplica, 'catchesUp'> {
-  const { partitionId, commitLsn, appliedLsn, leader, fault } = status;
-  return { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, fault };
 }

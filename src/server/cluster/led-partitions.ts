@@ -91,7 +91,7 @@ class Lead implements LeadingReplica {
   }
 
   get replicaTerm(): number {
-    return this.#replica.status.term;
+    return this.#replica.term;
   }
 
   watchLeadership(onChange: () => void): () => void {

@@ -3,9 +3,10 @@ import { isLogboomError } from '../../base/errors.js';
 import { sleep } from '../../base/ports/clock.js';
 import { nextStep, placementReports } from '../../metadata/index.js';
 import { actualConfiguration, groupFacts, MemberActivity } from './group-facts.js';
-import type { PartitionId } from '../../base/ids.js';
+import type { PartitionId, Term } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { PartitionView, ReconcileStep } from '../../metadata/index.js';
+import type { ConfState } from '../../raft/types.js';
 import type { NodeReplica } from '../replicas.js';
 import type { ReplicaReport } from './metadata-proposals.js';
 
@@ -27,6 +28,17 @@ interface LedGroup {
   readonly activity: MemberActivity;
   waitsFor: Extract<ReconcileStep, { type: 'wait' }> | undefined;
   transferUntilMs: number;
+  settled: Settled | undefined;
+}
+
+/**
+ * There was nothing to do for a group, and nothing to tell: nor is there for as long as these stay. To see that costs next to nothing;
+ * a look costs a read of the store and lists, and a node with hundreds of groups would take thousands of looks a second.
+ */
+interface Settled {
+  readonly term: Term;
+  readonly desired: PartitionView;
+  readonly confState: ConfState;
 }
 
 /** Every step is decided anew from what is applied, so another leader may take up the work at any point. */
@@ -78,23 +90,29 @@ export class Reconciler {
 
   #look(replica: NodeReplica): void {
     const { environment, desired: desiredOf, electionTimeoutMs } = this.#parts;
-    const { partitionId, raftStatus } = replica;
+    const { partitionId, confState, term } = replica;
+    const desired = desiredOf(partitionId);
+    const known = this.#groups.get(partitionId);
+    if (known?.settled !== undefined && isSame(known.settled, { term, desired, confState })) return;
+    const { raftStatus } = replica;
     const nowMs = environment.clock.monotonicMs();
-    const group = this.#groups.get(partitionId) ?? {
+    const group = known ?? {
       activity: new MemberActivity(electionTimeoutMs),
       waitsFor: undefined,
       transferUntilMs: 0,
+      settled: undefined,
     };
     this.#groups.set(partitionId, group);
     group.activity.observe(raftStatus, nowMs);
-    const desired = desiredOf(partitionId);
     if (desired === undefined) return;
     const actual = actualConfiguration(raftStatus, replica.highestReplicaId);
     const facts = groupFacts(raftStatus, group.activity.active(nowMs));
     const step = nextStep(desired, actual, facts);
     group.waitsFor = step.type === 'wait' ? step : undefined;
     this.#carryOut(replica, group, step, nowMs);
-    this.#report(partitionId, placementReports(desired, actual, facts), nowMs);
+    const reports = placementReports(desired, actual, facts);
+    this.#report(partitionId, reports, nowMs);
+    group.settled = step.type === 'done' && reports.length === 0 ? { term, desired, confState } : undefined;
   }
 
   #carryOut(replica: NodeReplica, group: LedGroup, step: ReconcileStep, nowMs: number): void {
@@ -144,4 +162,9 @@ export class Reconciler {
       this.#parts.environment.logger.debug('the metadata could not be told', { error });
     });
   }
+}
+
+/** The views and configurations that change are new objects. */
+function isSame(settled: Settled, now: { readonly [Field in keyof Settled]: Settled[Field] | undefined }): boolean {
+  return settled.term === now.term && settled.desired === now.desired && settled.confState === now.confState;
 }
