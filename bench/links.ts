@@ -40,6 +40,7 @@ function makeLinks(id: number, deliver: LinkHost['deliver']): Links {
       identity: () => ({ nodeId: asNodeId(id), incarnation: 'bench', clusterId: 'bench', featureLevel: 1 }),
       admit: () => undefined,
       deliver,
+      onPresence: () => {},
       onUnreachable: () => {},
     },
   });

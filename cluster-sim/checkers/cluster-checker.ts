@@ -13,7 +13,14 @@ import {
   type WireMessage,
 } from '../../src/raft/types.js';
 import { PartitionTruth } from './partition-truth.js';
-import { describeConfiguration, isQuorum, quorumsIntersect, sameConfiguration, votersOf } from './quorums.js';
+import {
+  describeConfiguration,
+  isQuorum,
+  membersOf,
+  quorumsIntersect,
+  sameConfiguration,
+  votersOf,
+} from './quorums.js';
 import { ReplicaRecord } from './replica-record.js';
 import type { Verdict } from './verdict.js';
 
@@ -90,6 +97,21 @@ export class ClusterChecker {
       if (record.nodeId !== nodeId) continue;
       this.#records.delete(key);
       this.#lost.set(key, record);
+    }
+  }
+
+  /** A leader has stopped to send heartbeats, and its followers will not miss them: nobody must be waiting for anything. */
+  fellQuiet(partitionId: number, replicaId: number): void {
+    const leader = this.record(partitionId, replicaId);
+    if (leader === undefined) return;
+    const { lastLsn, commit, confState } = leader;
+    for (const member of [leader, ...membersOf(confState).map((id) => this.record(partitionId, id))]) {
+      this.#verdict.require(
+        member === undefined || (member.durableLsn >= lastLsn && commit === lastLsn),
+        'quiet-groups-are-at-rest',
+        () =>
+          `${leader.name} is quiet at LSN ${lastLsn}, ${commit} is committed, ${member?.name} has ${member?.durableLsn}`,
+      );
     }
   }
 

@@ -45,6 +45,8 @@ export const invariants = {
   'persisted-never-regresses': 'The LSN up to which a state store survives a power loss never goes back.',
   'promises-are-durable':
     'A vote, or an acknowledgement of entries, leaves a replica only when what it promises is synced on its disk: after a power loss the replica would not know of it any more.',
+  'quiet-followers-have-a-leader': 'A follower stays quiet only while signs of life of the node of its leader arrive.',
+  'quiet-groups-are-at-rest': 'A leader falls quiet only when every member holds all of its log, and all is committed.',
   'rule-1': 'On every replica persisted ≤ applied ≤ commit, and applied ≤ durable.',
   'sound-data-is-accepted': 'A node whose disk was not damaged starts.',
   'successive-quorums-intersect':

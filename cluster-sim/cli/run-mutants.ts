@@ -55,6 +55,8 @@ const profileOf: Readonly<Record<string, Profile>> = {
 const provenBy: Readonly<Record<string, string>> = {
   'accept-append-below-snapshot': 'commit-never-regresses',
   'collect-without-grace': 'needed-chunks-stay',
+  'quiet-although-a-follower-lags': 'quiet-groups-are-at-rest',
+  'quiet-under-a-dead-leader': 'quiet-followers-have-a-leader',
   'rotten-value-archived': 'archived-is-restorable',
   'replicas-move-at-once': 'one-replica-of-a-group-moves',
   'leaving-replica-is-gone': 'placement-keeps-majorities',

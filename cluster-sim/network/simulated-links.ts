@@ -82,6 +82,9 @@ export interface SimulatedLinksParts {
   readonly onBug: (error: unknown) => void;
 }
 
+/** Of a frame with a sign of life. */
+const presenceBytes = 8;
+
 /** One stream of messages from a node to another. */
 class Session {
   /** For the process that was connected to. What was sent before the other one ended still arrives. */
@@ -152,6 +155,10 @@ export class SimulatedLinks implements NodeLinks {
     this.#peers.get(nodeId)?.send(partitionId, messages.map(encodeMessage));
   }
 
+  sendPresence(epoch: number): void {
+    if (this.isRunning) for (const peer of this.#peers.values()) peer.sendPresence(epoch);
+  }
+
   async call(
     nodeId: NodeId,
     method: string,
@@ -192,7 +199,7 @@ export class SimulatedLinks implements NodeLinks {
   }
 
   helloTo(toNodeId: NodeId | undefined): Hello {
-    return { ...this.parts.host.identity(), linkVersion, toNodeId };
+    return { ...this.parts.host.identity(), linkVersion, takesPresence: true, toNodeId };
   }
 
   /** Runs `arrive` in the process that runs on the machine when the frame gets there; with undefined when there is none. */
@@ -395,7 +402,7 @@ class Peer {
   }
 
   send(partitionId: PartitionId, frames: readonly Uint8Array[]): void {
-    if (this.state === 'connected') return this.#transmit(partitionId, frames);
+    if (this.state === 'connected') return this.#sendMessages(partitionId, frames);
     if (this.state === 'connecting' && this.#queue.length < queuedMax) {
       this.#queue.push({ partitionId, frames });
       return;
@@ -403,6 +410,11 @@ class Peer {
     if (this.state === 'stopped' || this.#lost.has(partitionId)) return;
     this.#lost.add(partitionId);
     this.#links.parts.host.onUnreachable(this.nodeId, [partitionId]);
+  }
+
+  sendPresence(epoch: number): void {
+    if (this.state !== 'connected') return;
+    this.#transmit(presenceBytes, (target, { from }) => target.parts.host.onPresence(from, epoch));
   }
 
   stop(): void {
@@ -423,18 +435,21 @@ class Peer {
     this.#lost = new Set();
     const queue = this.#queue;
     this.#queue = [];
-    for (const { partitionId, frames } of queue) this.#transmit(partitionId, frames);
+    for (const { partitionId, frames } of queue) this.#sendMessages(partitionId, frames);
     this.#tellWaiting(undefined);
     this.#ping(session);
   }
 
-  #transmit(partitionId: PartitionId, frames: readonly Uint8Array[]): void {
+  #sendMessages(partitionId: PartitionId, frames: readonly Uint8Array[]): void {
+    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    this.#transmit(bytes, (target, session) => target.take(session, partitionId, frames));
+  }
+
+  #transmit(bytes: number, take: (target: SimulatedLinks, session: Session) => void): void {
     const session = this.#session;
     if (session === undefined) return;
-    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
     this.#links.transmit(this.machine, bytes, (target) => {
-      if (session.isOpen && target !== undefined && target === session.server)
-        target.take(session, partitionId, frames);
+      if (session.isOpen && target !== undefined && target === session.server) take(target, session);
       else this.#reset(session);
     });
   }

@@ -5,7 +5,6 @@ import { withShortCrc32 } from '../../src/base/short-crc32.js';
 import { isDiskError } from '../../src/base/ports/disk.js';
 import type { Environment } from '../../src/base/ports/environment.js';
 import type { Random } from '../../src/base/ports/random.js';
-import { noMetrics } from '../../src/base/ports/metrics.js';
 import { StoreFailure } from '../../src/state-store/index.js';
 import { RealityError } from '../engine/guards.js';
 import { SimulatedDisk, type DiskFault, type DiskOperation } from '../simulated-disk.js';
@@ -17,6 +16,7 @@ import { nodeLogger } from './node-logger.js';
 import { MemberProgram } from './member-program.js';
 import { dataDirectory, type ServerProgram } from './server-program.js';
 import { SimulatedCompressor } from './simulated-compressor.js';
+import { quietMetrics } from './quiet-groups.js';
 import { WiredProgram } from './wired-program.js';
 import type { Machine, Manager, Surroundings } from './surroundings.js';
 
@@ -221,7 +221,7 @@ export class SimulatedNode implements Machine {
       logger: nodeLogger((level, message) => {
         if (life === this.#life) this.#cluster.note(this.id, `${level}: ${message}`);
       }),
-      metrics: noMetrics,
+      metrics: quietMetrics(this.#cluster),
     };
     return this.#program.start({
       environment,

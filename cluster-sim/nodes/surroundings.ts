@@ -65,6 +65,7 @@ export interface Surroundings {
   readonly objectsDownUntilMs: number;
   /** One stream a subsystem: asking for it again goes on with it. */
   random(subsystem: string): RandomStream;
+  readonly nodes: readonly Machine[];
   nodeOfReplica(partitionId: number, replicaId: number): Machine | undefined;
   createMachine(partitionId: number): ObservedMachine;
   /** The node was told that it was removed, and has ended. */

@@ -23,8 +23,12 @@ import { runMaintenance } from './maintenance.js';
 import { archivingOf, sizesOf, wiredClusterId } from './node-repository.js';
 import { NodeStores } from './node-stores.js';
 import { askPeer } from './peer-calls.js';
+import { watchQuiet } from './quiet-groups.js';
 import { dataDirectory, type ProcessStart, type ServerProgram } from './server-program.js';
 import type { Machine, Manager, Surroundings } from './surroundings.js';
+
+/** Of a frame with a sign of life. */
+const presenceBytes = 24;
 
 export class WiredProgram implements ServerProgram {
   readonly #cluster: Surroundings;
@@ -64,6 +68,13 @@ export class WiredProgram implements ServerProgram {
       recordedRepository: (partitionId: number, replicaId: number) =>
         this.#cluster.nodeOfReplica(partitionId, replicaId)?.repository?.recordedId ?? '',
       ...(snapshots === undefined ? {} : { snapshotSizes: sizesOf(snapshots) }),
+      presence: {
+        nodeOf: (partitionId: number, replicaId: number) => {
+          const node = this.#cluster.nodeOfReplica(partitionId, replicaId);
+          return node && asNodeId(node.id);
+        },
+        send: (epoch: number) => this.#sendPresence(isAlive, epoch),
+      },
       nodesKnown: () => plan.nodes,
       storeProvider,
       createMachine: (partitionId: number) => this.#cluster.createMachine(partitionId),
@@ -73,6 +84,8 @@ export class WiredProgram implements ServerProgram {
       replica: {
         ...defaultReplicaOptions,
         electionTicks: plan.electionTicks,
+        // Soon: clients leave groups alone for moments only.
+        quietAfterTicks: 2,
         reads: { readMode: plan.readMode },
         // The writes of one group must fit the small memtables of the simulation.
         processor: { ...defaultReplicaOptions.processor, groupEntriesMax: 128 },
@@ -139,6 +152,21 @@ export class WiredProgram implements ServerProgram {
       network.send(id, target.id, bytes.length, deliver);
     }
   }
+
+  #sendPresence(isAlive: () => boolean, epoch: number): void {
+    if (!isAlive()) return;
+    const { id } = this.#node;
+    for (const target of this.#cluster.nodes) {
+      if (target.id === id) continue;
+      this.#cluster.network.send(id, target.id, presenceBytes, () => receivePresence(target, id, epoch));
+    }
+  }
+}
+
+/** A sign of life of another node. */
+function receivePresence(node: Machine, from: number, epoch: number): void {
+  if (node.state !== 'up' && node.state !== 'stopping') return;
+  node.clock.inProcess(() => node.manager?.hear(asNodeId(from), epoch));
 }
 
 /** A message from the network. */
@@ -151,7 +179,7 @@ function receive(cluster: Surroundings, node: Machine, partitionId: number, byte
     if (message.to !== node.replicaId) return;
     cluster.trace(node.id, partitionId, message);
     try {
-      manager.deliver(asPartitionId(partitionId), message);
+      watchQuiet(cluster, manager, partitionId, () => manager.deliver(asPartitionId(partitionId), message));
     } catch (error) {
       // The replica has stopped on it already, and told its observer.
       if (!(error instanceof InvariantViolation) && !isLogboomError(error)) throw error;

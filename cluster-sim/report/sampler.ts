@@ -1,15 +1,23 @@
 /** Looks at all replicas once a simulated second: for the time line, and for limits that nothing else would notice. */
 import { defaultRaftLimits } from '../../src/raft/types.js';
 import type { Cluster } from '../nodes/cluster.js';
+import type { Manager } from '../nodes/surroundings.js';
 import type { TimeLine } from './time-line.js';
 
 const everyMs = 1000;
+/**
+ * So long after the last moment of a node's process its signs of life may still arrive, and be missed after that. A second of it is
+ * this sampler's, the rest is what slow links and clocks add.
+ */
+const quietWithoutLeaderMsMax = 12_000;
 /** Events scheduled at once, of a cluster that is not leaking. */
 const pendingEventsMax = 200_000;
 
 export class Sampler {
   readonly #cluster: Cluster;
   readonly #timeLine: TimeLine;
+  /** When a node's process was last seen to run. */
+  readonly #aliveMs = new Map<number, number>();
 
   constructor(cluster: Cluster, timeLine: TimeLine) {
     this.#cluster = cluster;
@@ -36,10 +44,13 @@ export class Sampler {
       'memory-is-bounded',
       () => `${world.pendingEvents} events are scheduled at once`,
     );
+    for (const node of nodes)
+      if (node.manager !== undefined && !node.clock.isPaused) this.#aliveMs.set(node.id, world.nowMs);
     for (const node of nodes) {
       const { manager } = node;
       if (manager === undefined || node.clock.isPaused) continue;
       for (const replica of manager.replicas) {
+        if (replica.isQuiet && !replica.isLeader) this.#checkLeader(replica);
         const record = checker.record(replica.partitionId, node.replicaIdIn(replica.partitionId));
         if (record?.isLeader !== true) continue;
         for (const follower of replica.raftStatus.progress) {
@@ -51,6 +62,18 @@ export class Sampler {
         }
       }
     }
+  }
+
+  /** A follower that is quiet has a leader whose node was there a moment ago. */
+  #checkLeader({ partitionId, replicaId, leader }: Manager['replicas'][number]): void {
+    const { nodeOfReplica, verdict, world } = this.#cluster;
+    const leaderNode = nodeOfReplica.call(this.#cluster, partitionId, leader)?.id;
+    const goneMs = world.nowMs - (this.#aliveMs.get(leaderNode ?? 0) ?? 0);
+    verdict.require(
+      leaderNode === undefined || goneMs <= quietWithoutLeaderMsMax,
+      'quiet-followers-have-a-leader',
+      () => `replica ${replicaId} of partition ${partitionId} is quiet; node ${leaderNode} is gone for ${goneMs} ms`,
+    );
   }
 
   #draw(): void {

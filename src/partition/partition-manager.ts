@@ -17,14 +17,21 @@ import { Wal, type WalOptions } from '../wal/index.js';
 import type { PartitionLog, WalStats, WriteAheadLog } from '../wal/types.js';
 import { defaultSnapshotSizes, restoreSnapshot, type SnapshotSizes } from '../snapshot/index.js';
 import { DiskWatch } from './disk-watch.js';
+import { managerMetrics, type ManagerMetrics } from './metrics.js';
+import { NodePresence } from './node-presence.js';
 import { finishInstallation, holdsState, removeState } from './installation.js';
 import type { ReplicaObserver, ReplicaStart } from './observer.js';
 import { RemovedReplicas } from './removed-replicas.js';
 import type { RepositoryAccess } from './repository-access.js';
-import type { ReplicaStatus, ReplicaTransport } from './types.js';
+import type { PresenceTransport, ReplicaStatus, ReplicaTransport } from './types.js';
 import { Replica } from './replica.js';
 import { shuttingDown } from './refusals.js';
-import { defaultReplicaOptions, type ReplicaHost, type ReplicaOptions } from './replica-options.js';
+import {
+  defaultReplicaOptions,
+  type ReplicaHost,
+  type ReplicaOptions,
+  type ReplicaPresence,
+} from './replica-options.js';
 import { Slots } from './slots.js';
 import { TurnQueue } from './turn-queue.js';
 
@@ -38,6 +45,8 @@ export interface PartitionManagerOptions<Result, Machine extends StateMachine<Re
   /** Of the cluster: in what replicas stream to each other. */
   readonly clusterId: string;
   readonly transport: ReplicaTransport;
+  /** Undefined: groups do not fall quiet. */
+  readonly presence?: PresenceTransport;
   /** Nodes of the cluster that are known, this one included. */
   readonly nodesKnown: () => number;
   readonly storeProvider: OrderedStoreProvider;
@@ -111,6 +120,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   readonly #wal: WriteAheadLog;
   readonly #flushScheduler: FlushScheduler;
   readonly #diskWatch: DiskWatch;
+  readonly #presence: NodePresence;
+  readonly #metrics: ManagerMetrics;
   /** Set by the node while it refuses appends for lack of space: leaders hand over to nodes that may have some. */
   isShortOfSpace = false;
   readonly #directory: string;
@@ -141,7 +152,14 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#wal = wal;
     this.#flushScheduler = flushScheduler;
     this.#offerSlots = new Slots(options.offersMax ?? 1);
-    const { electionTicks } = { ...defaultReplicaOptions, ...options.replica };
+    const { electionTicks } = this.#replicaOptions;
+    this.#metrics = managerMetrics(environment.metrics);
+    this.#presence = new NodePresence({
+      random: environment.random,
+      // Just before an election can be due; the timer goes on from the last sign of life.
+      silentAfterTicks: Math.max(1, electionTicks - 2),
+      onSilence: (nodeId, ticks) => this.#onSilence(nodeId, ticks),
+    });
     this.#diskWatch = new DiskWatch({
       wal,
       // As patient as followers are with a leader.
@@ -285,6 +303,11 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     return this.replicaOf(partitionId).answerPeer(request, signal);
   }
 
+  /** A sign of life of another node. */
+  hear(nodeId: NodeId, epoch: number): void {
+    this.#presence.hear(nodeId, epoch);
+  }
+
   /** Another replica of a group cannot be reached: what was sent to it may be lost. */
   peerUnreachable(partitionId: PartitionId, replicaId: ReplicaId): void {
     this.#replicas.get(partitionId)?.peerUnreachable(replicaId);
@@ -328,7 +351,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       const replica = this.#replicas.get(partitionId);
       if (replica !== undefined && replica.replicaId > replicaId) return;
       this.#flushScheduler.remove(partitionId);
-      await replica?.discard();
+      this.#presence.withdraw();
+      await replica?.stop({ flush: false });
       this.#replicas.delete(partitionId);
       this.#diverged.delete(partitionId);
       await this.#deleteReplica(partitionId);
@@ -378,7 +402,10 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       appendsRefused: () => this.appendsRefused(),
       storageFault: () => this.#diskWatch.fault,
       isShortOfSpace: () => this.isShortOfSpace,
+      isSound: () => this.#isSound,
+      presence: this.#presenceFor(id),
       onFault: (partitionId, error) => {
+        this.#presence.withdraw();
         // What it had not flushed stays so: it must not count for the others.
         this.#flushScheduler.remove(partitionId);
         if (isLogboomError(error, 'STATE_DIVERGED')) this.#diverged.add(partitionId);
@@ -388,7 +415,7 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     const replica = await Replica.open<Result, Machine>({
       environment: { ...environment, logger },
       nodeId: options.nodeId,
-      options: { ...defaultReplicaOptions, ...options.replica },
+      options: this.#replicaOptions,
       host,
       log,
       machine: options.createMachine(id),
@@ -434,6 +461,20 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       stats: () => replica.lastStats,
       flush: () => replica.flush(),
     });
+  }
+
+  #presenceFor(partitionId: PartitionId): ReplicaPresence | undefined {
+    const transport = this.#options.presence;
+    const presence = this.#presence;
+    if (transport === undefined) return undefined;
+    return {
+      get epoch() {
+        return presence.epoch;
+      },
+      withdraw: () => presence.withdraw(),
+      nodeOf: (replicaId) => transport.nodeOf(partitionId, replicaId),
+      epochOf: (nodeId) => presence.epochOf(nodeId),
+    };
   }
 
   /** A partition whose log is gone but whose store is there has lost its votes and its newest entries: not a new one. */
@@ -482,6 +523,10 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     for (const { stopped } of this.replicas) if (stopped !== undefined) throw stopped;
   }
 
+  get #replicaOptions(): ReplicaOptions {
+    return { ...defaultReplicaOptions, ...this.#options.replica };
+  }
+
   get #tickMs(): number {
     return this.#options.tickMs ?? 100;
   }
@@ -490,14 +535,34 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
     this.#ticker = this.#environment.clock.setTimer(this.#tickMs, () => {
       if (this.#stopping !== undefined) return;
       this.#diskWatch.tick();
-      for (const replica of this.#replicas.values()) replica.tick();
+      this.#tickPresence();
+      // What is wrong with the disk, each has to tell its core.
+      for (const replica of this.#replicas.values()) if (!replica.isQuiet || !this.#isSound) replica.tick();
       this.#ticks += 1;
       if (this.#ticks % Math.max(1, Math.round(sampleEveryMs / this.#tickMs)) === 0) this.#sample();
       this.#scheduleTick();
     });
   }
 
+  get #isSound(): boolean {
+    return this.#diskWatch.fault === undefined && !this.isShortOfSpace;
+  }
+
+  /** Before the replicas' own ticks: what they withdraw counts from the next one on. */
+  #tickPresence(): void {
+    this.#presence.tick();
+    const isDue = this.#ticks % this.#replicaOptions.heartbeatTicks === 0;
+    if (isDue) this.#options.presence?.send(this.#presence.epoch);
+  }
+
+  #onSilence(nodeId: NodeId, ticks: number): void {
+    const quiet = this.replicas.filter(({ isQuiet }) => isQuiet);
+    for (const replica of quiet) replica.nodeSilent(nodeId, ticks);
+    this.#metrics.wokenBySilence(quiet.filter(({ isQuiet }) => !isQuiet).length);
+  }
+
   #sample(): void {
+    this.#metrics.quietReplicas(this.replicas.filter(({ isQuiet }) => isQuiet).length);
     for (const replica of this.#replicas.values()) {
       replica.sampleMetrics();
       replica.sampleSnapshots();

@@ -2,6 +2,7 @@
 import { assert } from '../base/assert.js';
 import { LogboomError } from '../base/errors.js';
 import type { Lsn, Term } from '../base/ids.js';
+import { sleep, type Clock } from '../base/ports/clock.js';
 import { leadershipLost } from './refusals.js';
 import type { Applied } from './types.js';
 
@@ -12,6 +13,8 @@ interface Pending<Result> {
   readonly resolve: (applied: Applied<Result>) => void;
   readonly reject: (error: Error) => void;
 }
+
+const drainPollMs = 2;
 
 /**
  * Bounded in items and bytes. A proposal leaves when its entry is applied, or when leadership is lost, whichever comes
@@ -51,6 +54,12 @@ export class PendingProposals<Result> {
         },
       );
     }
+  }
+
+  /** Resolves when none waits any more, when `isOver` says so, or after `timeoutMs`. */
+  async drained(clock: Clock, timeoutMs: number, isOver: () => boolean): Promise<void> {
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    while (this.items > 0 && !isOver() && clock.monotonicMs() < deadlineMs) await sleep(clock, drainPollMs);
   }
 
   wait(lsn: Lsn, term: Term, bytes: number): Promise<Applied<Result>> {

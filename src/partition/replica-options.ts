@@ -17,6 +17,8 @@ import type { ReplicaTransport, TrimMode } from './types.js';
 export interface ReplicaOptions {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
+  /** A group in which nothing is to be done for so many ticks falls quiet. */
+  readonly quietAfterTicks: number;
   readonly raftLimits: Partial<RaftLimits>;
   /** How reads are confirmed; the core's defaults where nothing is set. */
   readonly reads: Pick<RaftOptions, 'readMode' | 'clockDriftBound'>;
@@ -33,6 +35,7 @@ export interface ReplicaOptions {
 export const defaultReplicaOptions: ReplicaOptions = {
   electionTicks: 10,
   heartbeatTicks: 1,
+  quietAfterTicks: 10,
   raftLimits: {},
   reads: {},
   processor: defaultProcessorOptions,
@@ -59,7 +62,20 @@ export interface ReplicaHost {
   storageFault(): StorageFault | undefined;
   /** Whether the node takes no appends, to keep the space that is left for what frees some. */
   isShortOfSpace(): boolean;
+  /** Neither of the two before: nothing is wrong with the disk. */
+  isSound(): boolean;
+  /** Of this node; undefined where groups do not fall quiet. */
+  readonly presence: ReplicaPresence | undefined;
   onFault(partitionId: PartitionId, error: Error): void;
+}
+
+/** What a replica knows of the nodes that the others of its group are on. */
+export interface ReplicaPresence {
+  readonly epoch: number;
+  /** What the node promises with its epoch cannot be kept: it takes another. */
+  withdraw(): void;
+  nodeOf(replicaId: ReplicaId): NodeId | undefined;
+  epochOf(nodeId: NodeId): number | undefined;
 }
 
 export interface ReplicaParts<Result, Machine extends StateMachine<Result>> {

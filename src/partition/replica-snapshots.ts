@@ -172,6 +172,11 @@ export class ReplicaSnapshots<Result, Machine extends StateMachine<Result>> {
     };
   }
 
+  /** A snapshot is being taken, or is to take the place of the state. */
+  get isBusy(): boolean {
+    return this.#isInstalling || this.#archiver.underWay !== undefined || this.#bootstrap.status !== undefined;
+  }
+
   get unarchivedBytes(): number {
     return this.#archiver.unarchivedBytes;
   }

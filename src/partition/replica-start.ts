@@ -3,12 +3,13 @@ import { LogboomError } from '../base/errors.js';
 import { asLsn, type Lsn, type ReplicaId } from '../base/ids.js';
 import type { StateMachine } from '../base/state-machine.js';
 import { RaftCore } from '../raft/index.js';
-import type { ConfState, HardState, RaftOptions } from '../raft/types.js';
+import type { ConfState, HardState, QuietOptions, RaftOptions } from '../raft/types.js';
 import type { StateStore } from '../state-store/index.js';
 import type { PartitionLog } from '../wal/types.js';
 import { confStateKey, decodeConfState } from './conf-state.js';
 import type { ReplicaObserver } from './observer.js';
-import type { ReplicaParts } from './replica-options.js';
+import type { ReplicaParts, ReplicaPresence } from './replica-options.js';
+import { Watermarks } from './watermarks.js';
 
 /** Opens one store after another; what a store that was given up still reports is not listened to. */
 export class StoreGenerations {
@@ -48,10 +49,13 @@ export function startState(log: PartitionLog, store: StateStore): StartState {
 
 /** What decides a core's behaviour, of the replica's options; what it starts from is given. */
 export function makeCore<Result, Machine extends StateMachine<Result>>(
-  { options, environment, mutant }: ReplicaParts<Result, Machine>,
+  { options, environment, mutant, host }: ReplicaParts<Result, Machine>,
   start: StartState & Pick<RaftOptions, 'log' | 'applied'>,
+  isIdle: () => boolean,
 ): RaftCore {
   const { replicaId: id, ...rest } = start;
+  const { presence } = host;
+  const quiet = presence && quietOptions(presence, options.quietAfterTicks, isIdle);
   return new RaftCore({
     id,
     ...rest,
@@ -60,8 +64,27 @@ export function makeCore<Result, Machine extends StateMachine<Result>>(
     random: environment.random,
     limits: options.raftLimits,
     ...options.reads,
+    ...(quiet === undefined ? {} : { quiet }),
     ...(mutant === undefined ? {} : { mutant }),
   });
+}
+
+function quietOptions(presence: ReplicaPresence, afterTicks: number, isIdle: () => boolean): QuietOptions {
+  return {
+    afterTicks,
+    epoch: () => presence.epoch,
+    epochOf: (replicaId) => {
+      const nodeId = presence.nodeOf(replicaId);
+      return nodeId === undefined ? undefined : presence.epochOf(nodeId);
+    },
+    isIdle,
+  };
+}
+
+/** A store is never ahead of its own log, and what it has applied was committed. */
+export function startWatermarks({ durableLsn: durable }: PartitionLog, store: StateStore): Watermarks {
+  const { appliedLsn: applied, persistedLsn: persisted } = store;
+  return new Watermarks({ durable, commit: applied, applied, persisted });
 }
 
 export function observeStart<Result, Machine extends StateMachine<Result>>(

@@ -24,11 +24,11 @@ import { PendingProposals } from './proposals.js';
 import { leadershipLost, notApplied, notLeader, partitionStopped, refused, shuttingDown } from './refusals.js';
 import type { ReplicaHost, ReplicaOptions, ReplicaParts } from './replica-options.js';
 import { ReplicaSnapshots, type SnapshottedReplica } from './replica-snapshots.js';
-import { checkFit, makeCore, observeStart, startState, StoreGenerations } from './replica-start.js';
+import { checkFit, makeCore, observeStart, startState, startWatermarks, StoreGenerations } from './replica-start.js';
 import { describeStorageFault, StorageFaults } from './storage-faults.js';
 import type { Applied, PartitionReplica, ReplicaStatus, TrimOutcome } from './types.js';
 import { Watchers } from './watchers.js';
-import { Watermarks } from './watermarks.js';
+import { statusOf, type Watermarks, type WatermarkValues } from './watermarks.js';
 
 /**
  * Puts the parts together, and is what the node and its services see of them. What the core says is carried out by the
@@ -39,11 +39,11 @@ import { Watermarks } from './watermarks.js';
  */
 export class Replica<Result, Machine extends StateMachine<Result>> implements PartitionReplica<Result, Machine> {
   readonly partitionId: PartitionId;
+  readonly replicaId: ReplicaId;
   /** What the store was at, and where the log ended, when the replica was opened: what lies between is replayed. */
   readonly replayed: { readonly from: Lsn; readonly to: Lsn };
   readonly #machine: Machine;
   readonly #nodeId: NodeId;
-  readonly #replicaId: ReplicaId;
   readonly #environment: Environment;
   readonly #options: ReplicaOptions;
   readonly #host: ReplicaHost;
@@ -66,11 +66,14 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Made once: it is called some twenty times a second for every replica. */
   readonly #tickNow = (): void => {
     this.#core.tick();
+    if (this.#core.isMute) this.#withdraw();
     this.#storageFaults.tick(this.#host.storageFault());
     if (this.#host.isShortOfSpace()) this.#storageFaults.tickShortOfSpace();
     if (this.#leadership.role !== 'leader') this.#reads.tick();
   };
   #leadership: Leadership;
+  /** Others may be quiet because it led. */
+  #hasLed = false;
   #draining = false;
   #fault: Error | undefined;
   readonly #observer: ReplicaObserver | undefined;
@@ -86,14 +89,12 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     this.#metrics = partitionMetrics(parts.environment.metrics, this.partitionId);
     const start = startState(parts.log, store);
     this.replayed = { from: store.appliedLsn, to: parts.log.lastLsn };
-    this.#replicaId = start.replicaId;
+    this.replicaId = start.replicaId;
     this.#confHistory = new ConfHistory(store.appliedLsn, start.confState);
     this.#observer = observeStart(parts, start, store);
-    const log = new LoadingLog(parts.log, {
-      onLoaded: () => this.#driver.report(() => this.#core.onLogLoaded()),
-      onFailed: (error) => this.fail(error),
-    });
-    this.#core = makeCore(parts, { ...start, log, applied: store.appliedLsn });
+    const onLoaded = (): void => this.#driver.report(() => this.#core.onLogLoaded());
+    const log = new LoadingLog(parts.log, { onLoaded, onFailed: (error) => this.fail(error) });
+    this.#core = makeCore(parts, { ...start, log, applied: store.appliedLsn }, () => this.#isIdle);
     const status = this.#core.status();
     this.#storageFaults = new StorageFaults({
       core: this.#core,
@@ -102,15 +103,11 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
       onLeadershipGivenUp: (fault) => {
         this.#metrics.leadershipGivenUp(fault);
         this.#observer?.onLeadershipGivenUp(fault);
+        this.#withdraw();
       },
     });
     this.#leadership = { role: status.role, leader: status.leader, term: status.term };
-    this.#watermarks = new Watermarks({
-      durable: parts.log.durableLsn,
-      commit: store.appliedLsn,
-      applied: store.appliedLsn,
-      persisted: store.persistedLsn,
-    });
+    this.#watermarks = startWatermarks(parts.log, store);
     this.#driver = new CoreDriver({
       core: this.#core,
       log: parts.log,
@@ -250,10 +247,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return highestReplicaId(this.reader.getIndex(highestReplicaKey), this.confState);
   }
 
-  get replicaId(): ReplicaId {
-    return this.#replicaId;
-  }
-
   /** Why the replica stopped, as requests are told; undefined when it did not. */
   get stopped(): LogboomError | undefined {
     return this.#fault === undefined ? undefined : partitionStopped(this.partitionId, this.#fault);
@@ -276,12 +269,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#leadership.term;
   }
 
-  get commitLsn(): Lsn {
-    return this.#watermarks.commit;
-  }
-
-  get appliedLsn(): Lsn {
-    return this.#watermarks.applied;
+  get lsns(): WatermarkValues {
+    return this.#watermarks;
   }
 
   /** Why it stopped, or neither leads nor stores anything now; undefined when it is well. */
@@ -294,16 +283,13 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const trim = this.#trimming.decide();
     return {
       partitionId: this.partitionId,
-      replicaId: this.#replicaId,
+      replicaId: this.replicaId,
       nodeId: this.#nodeId,
       role: this.#fault === undefined ? this.#leadership.role : 'stopped',
       leader: this.#leadership.leader,
       term: this.#leadership.term,
       firstLsn: this.#log.firstLsn,
-      durableLsn: this.#watermarks.durable,
-      commitLsn: this.#watermarks.commit,
-      appliedLsn: this.#watermarks.applied,
-      persistedLsn: this.#watermarks.persisted,
+      ...statusOf(this.#watermarks),
       ...this.#snapshots.status,
       trimPoint: this.#log.trimPoint,
       trimMode: this.#options.trimMode,
@@ -407,8 +393,19 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return this.#processor.store.sizeBytes();
   }
 
+  /** It needs no ticks until something happens to its group. */
+  get isQuiet(): boolean {
+    return this.#core.isQuiet;
+  }
+
   tick(): void {
     this.#driver.report(this.#tickNow);
+  }
+
+  /** A node has given no sign of life for so many ticks, or gives another than before. */
+  nodeSilent(nodeId: NodeId, ticks: number): void {
+    const isThere = (member: ReplicaId): boolean => this.#host.presence?.nodeOf(member) === nodeId;
+    if (this.isQuiet) this.#driver.report(() => this.#core.onSilence(isThere, ticks));
   }
 
   sampleMetrics(): void {
@@ -439,7 +436,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   deliver(message: WireMessage): void {
     this.#driver.report(() => {
       if (message.type !== 'host') this.#core.step(message);
-      else if (message.to === this.#replicaId) this.#snapshots.onMessage(message.from, message.payload);
+      else if (message.to === this.replicaId) this.#snapshots.onMessage(message.from, message.payload);
     });
   }
 
@@ -477,25 +474,15 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Refuses new proposals and waits for those under way, at most `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
-    const { clock } = this.#environment;
-    const deadlineMs = clock.monotonicMs() + timeoutMs;
-    while (this.#proposals.items > 0 && this.#fault === undefined && clock.monotonicMs() < deadlineMs) {
-      await new Promise<void>((resolve) => clock.setTimer(2, resolve));
-    }
+    await this.#proposals.drained(this.#environment.clock, timeoutMs, () => this.#fault !== undefined);
   }
 
-  /** Flushes and closes; what is still under way ends with SHUTTING_DOWN. The log stays open: the WAL is the node's. */
-  stop(): Promise<void> {
-    return this.#end(true);
-  }
-
-  /** The replica is removed from this node: closes as `stop` does, and writes nothing more. */
-  discard(): Promise<void> {
-    this.#observer?.onDiscarded();
-    return this.#end(false);
-  }
-
-  async #end(flush: boolean): Promise<void> {
+  /**
+   * Flushes, unless the replica is removed from this node, and closes; what is still under way ends with SHUTTING_DOWN. The log stays
+   * open: the WAL is the node's.
+   */
+  async stop({ flush }: { readonly flush: boolean } = { flush: true }): Promise<void> {
+    if (!flush) this.#observer?.onDiscarded();
     this.#draining = true;
     this.#snapshots.halt(shuttingDown());
     await this.#snapshots.ended();
@@ -516,7 +503,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Whether this replica is the only voter of its group. */
   get isAlone(): boolean {
     const { voters, votersOutgoing } = this.#confHistory.latest;
-    return voters.length === 1 && voters[0] === this.#replicaId && votersOutgoing.length === 0;
+    return voters.length === 1 && voters[0] === this.replicaId && votersOutgoing.length === 0;
   }
 
   /**
@@ -561,6 +548,19 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     return answer.value;
   }
 
+  /** It cannot keep what its node promises of a replica that has led: see src/raft/quiet.ts. */
+  #withdraw(): void {
+    if (this.#hasLed) this.#host.presence?.withdraw();
+    this.#hasLed = this.#core.role === 'leader';
+  }
+
+  /** Whether nothing is to be done here for which the group has to be awake. */
+  get #isIdle(): boolean {
+    const { persisted, applied } = this.#watermarks;
+    if (persisted !== applied || this.#proposals.items > 0 || this.#snapshots.isBusy) return false;
+    return this.#processor.heldUp === undefined && this.#host.isSound();
+  }
+
   #onPersisted(persistedLsn: Lsn): void {
     this.#driver.report(() => {
       this.#watermarks.persistedAdvanced(persistedLsn);
@@ -593,6 +593,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const before = this.#leadership;
     const lost = before.role === 'leader' && (leadership.role !== 'leader' || leadership.term !== before.term);
     this.#leadership = leadership;
+    this.#hasLed ||= leadership.role === 'leader';
     this.#environment.logger.debug('leadership', { partition: this.partitionId, ...leadership });
     if (lost) this.#rejectProposals(leadershipLost());
     this.#snapshots.onLeadership();
@@ -631,7 +632,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #snapshotted(): SnapshottedReplica {
-    const replicaId = this.#replicaId;
+    const { replicaId } = this;
     const of = <Value>(get: () => Value): PropertyDescriptor => ({ enumerable: true, get });
     const methods = {
       replicaId,
@@ -694,7 +695,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   }
 
   #throwIfStopped(): void {
-    if (this.#fault !== undefined) throw partitionStopped(this.partitionId, this.#fault);
+    if (this.stopped !== undefined) throw this.stopped;
   }
 
   #throwIfNotTaking(): void {

@@ -89,6 +89,14 @@ export interface ReplicaTransport {
   ask(partitionId: PartitionId, to: ReplicaId, request: Uint8Array, options: AskOptions): Promise<Uint8Array>;
 }
 
+/** Signs of life between nodes; may be lost, delayed and repeated. */
+export interface PresenceTransport {
+  /** The node that a replica is on; undefined when that is not known here. */
+  nodeOf(partitionId: PartitionId, replicaId: ReplicaId): NodeId | undefined;
+  /** To every other node: this one lives. */
+  send(epoch: number): void;
+}
+
 export interface Applied<Result> {
   readonly lsn: Lsn;
   readonly result: Result;

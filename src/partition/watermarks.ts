@@ -95,3 +95,12 @@ export class Watermarks {
     );
   }
 }
+
+export function statusOf({ durable, commit, applied, persisted }: WatermarkValues): {
+  readonly durableLsn: Lsn;
+  readonly commitLsn: Lsn;
+  readonly appliedLsn: Lsn;
+  readonly persistedLsn: Lsn;
+} {
+  return { durableLsn: durable, commitLsn: commit, appliedLsn: applied, persistedLsn: persisted };
+}

@@ -2,6 +2,7 @@ import { asLsn, noReplica, type Lsn, type ReplicaId } from '../base/ids.js';
 import { changeConf, decodeConfChange, isJoint, isVoter } from './conf-change.js';
 import type { Handover } from './durability.js';
 import type { Progress } from './progress.js';
+import { leaderRests } from './quiet.js';
 import { Replication } from './replication.js';
 import type { ReplicaState } from './replica-state.js';
 import {
@@ -9,6 +10,7 @@ import {
   type AppendResponse,
   type ConfChange,
   type HeartbeatResponse,
+  type QuietResponse,
   type ProposeResult,
   type RefusalReason,
   type RequestResult,
@@ -30,6 +32,11 @@ export class Leader {
   #timeoutNowSent = false;
   /** A configuration entry may be pending up to here; no other is taken until it is applied. */
   #pendingConfLsn: Lsn = asLsn(0);
+  /** Ticks for which there was nothing to do, and where the log ended meanwhile. */
+  #restTicks = 0;
+  #restLsn: Lsn = asLsn(0);
+  /** Followers that answered this round, or a later one, with being quiet are; undefined while nobody is to be. */
+  #quietFromRound: number | undefined;
 
   constructor(state: ReplicaState, stepDown: () => void) {
     this.#state = state;
@@ -48,6 +55,7 @@ export class Leader {
     this.#heartbeatElapsed = 0;
     this.#transferee = noReplica;
     this.#timeoutNowSent = false;
+    this.#stir();
     this.#replication.term = term;
     const own = tracker.get(id);
     own?.becomeReplicate();
@@ -208,7 +216,7 @@ export class Leader {
     if (from === this.#transferee && progress.match === log.lastLsn) this.#sendTimeoutNow(from);
   }
 
-  onHeartbeatResponse(message: HeartbeatResponse): void {
+  onHeartbeatResponse(message: HeartbeatResponse | QuietResponse): void {
     const { log, tracker, reads } = this.#state;
     const progress = tracker.get(message.from);
     if (progress === undefined) return;
@@ -218,6 +226,14 @@ export class Leader {
     if (message.round <= progress.ackedRound) return;
     progress.ackedRound = message.round;
     for (const read of reads.confirm(tracker.confirmedRound())) this.#answerRead(read.origin, read.context, read.lsn);
+  }
+
+  onQuietResponse(message: QuietResponse): void {
+    const progress = this.#state.tracker.get(message.from);
+    if (progress === undefined) return;
+    progress.quietRound = Math.max(progress.quietRound, message.round);
+    this.onHeartbeatResponse(message);
+    this.#fallQuiet();
   }
 
   /** A bootstrap ended; after success the follower's own answer is due, after failure some time passes. */
@@ -245,6 +261,7 @@ export class Leader {
   addRead(origin: ReplicaId, context: number): boolean {
     const { log, tracker, reads, limits, leases, ticks, mutant, id } = this.#state;
     if (reads.waiting >= limits.pendingReadsMax) return false;
+    this.#stir();
     if (log.commit < this.#termStart && mutant !== 'read-before-term-commit') {
       // What earlier leaders committed is known to be committed only now that this term has (dissertation 6.4, step 1).
       reads.addEarly(origin, context);
@@ -317,11 +334,74 @@ export class Leader {
       this.#transferee = noReplica;
       this.#replication.repeatSnapshotRequests();
     }
+    this.#countRest();
     if (this.#heartbeatElapsed >= state.options.heartbeatTicks) {
       this.#heartbeatElapsed = 0;
-      this.#replication.broadcastHeartbeat(state.reads.startRound(state.ticks));
+      this.#beat(state.reads.startRound(state.ticks));
     }
   }
+
+  // ---- Rest --------------------------------------------------------------------------------------------------------
+
+  /** The group was quiet; everybody is to hear at the next tick that it is not. */
+  wake(): void {
+    this.#state.electionElapsed = 0;
+    this.#heartbeatElapsed = this.#state.options.heartbeatTicks;
+    this.#stir();
+  }
+
+  /** Nothing is heard of the nodes of some followers any more. Answers whether there are any. */
+  onSilence(isSilent: (replica: ReplicaId) => boolean): boolean {
+    let found = false;
+    for (const [replica, progress] of this.#state.tracker.progress) {
+      if (replica === this.#state.id || !isSilent(replica)) continue;
+      progress.recentActive = false;
+      found = true;
+    }
+    return found;
+  }
+
+  /** There is, or may be, something to do. */
+  #stir(): void {
+    this.#restTicks = 0;
+    this.#quietFromRound = undefined;
+  }
+
+  #countRest(): void {
+    const { log } = this.#state;
+    if (log.lastLsn === this.#restLsn && this.#rests()) {
+      this.#restTicks += 1;
+      return;
+    }
+    this.#restLsn = log.lastLsn;
+    this.#stir();
+  }
+
+  #rests(): boolean {
+    const { applied } = this.#state.log;
+    return this.#transferee === noReplica && this.#pendingConfLsn <= applied && leaderRests(this.#state);
+  }
+
+  #beat(round: number): void {
+    const { quiet } = this.#state.options;
+    if (quiet === undefined || this.#restTicks < quiet.afterTicks) return this.#replication.broadcastHeartbeat(round);
+    this.#quietFromRound ??= round;
+    this.#replication.broadcastQuiet(round, quiet.epoch());
+    // Alone in its group, it waits for nobody.
+    this.#fallQuiet();
+  }
+
+  #fallQuiet(): void {
+    const { tracker, id } = this.#state;
+    const fromRound = this.#quietFromRound;
+    if (fromRound === undefined || !this.#rests()) return;
+    for (const [replica, { quietRound }] of tracker.progress) if (replica !== id && quietRound < fromRound) return;
+    // They have just answered, and their nodes are heard.
+    for (const progress of tracker.progress.values()) progress.recentActive = true;
+    this.#state.quiet = true;
+  }
+
+  // ---- Check of the quorum -----------------------------------------------------------------------------------------
 
   /** Whether a quorum answered since the last time this was asked (dissertation 6.2). */
   #quorumActive(): boolean {

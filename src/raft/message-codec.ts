@@ -9,6 +9,8 @@
  * append-response     varint lsn | u8 rejected | varint hintLsn, hintTerm
  * heartbeat           varint commit, round
  * heartbeat-response  varint round
+ * quiet               varint commit, round, epoch
+ * quiet-response      varint round
  * vote, pre-vote      varint lastLsn, lastTerm | u8 leadershipTransfer
  * ...-vote-response   u8 rejected
  * snapshot            varint lsn, term | 4 x (varint count, varint replica...) | u8 autoLeave
@@ -46,6 +48,8 @@ const types: readonly WireMessage['type'][] = [
   'read-index',
   'read-index-response',
   'host',
+  'quiet',
+  'quiet-response',
 ];
 
 /** A new buffer of exactly the message's size; the data of entries is copied into it. */
@@ -105,7 +109,10 @@ function bodySize(message: WireMessage): number {
     case 'heartbeat':
       return varintBytes(message.commit) + varintBytes(message.round);
     case 'heartbeat-response':
+    case 'quiet-response':
       return varintBytes(message.round);
+    case 'quiet':
+      return varintsSize(message.commit, message.round, message.epoch);
     case 'vote':
     case 'pre-vote':
       return 1 + varintsSize(message.lastLsn, message.lastTerm);
@@ -153,7 +160,11 @@ function writeBody(sink: ByteSink, message: WireMessage): void {
       sink.varint(message.round);
       break;
     case 'heartbeat-response':
+    case 'quiet-response':
       sink.varint(message.round);
+      break;
+    case 'quiet':
+      writeAll(sink, message.commit, message.round, message.epoch);
       break;
     case 'vote':
     case 'pre-vote':
@@ -208,7 +219,10 @@ function readMessage(reader: ByteReader, type: WireMessage['type']): WireMessage
     case 'heartbeat':
       return { type, from, to, term, commit: readLsn(reader), round: reader.varint() };
     case 'heartbeat-response':
+    case 'quiet-response':
       return { type, from, to, term, round: reader.varint() };
+    case 'quiet':
+      return { type, from, to, term, commit: readLsn(reader), round: reader.varint(), epoch: reader.varint() };
     case 'vote':
     case 'pre-vote': {
       const lastLsn = readLsn(reader);

@@ -10,6 +10,7 @@ export function isResponse(message: Message): boolean {
   switch (message.type) {
     case 'append-response':
     case 'heartbeat-response':
+    case 'quiet-response':
     case 'vote-response':
     case 'pre-vote-response':
     case 'read-index-response':
@@ -22,7 +23,15 @@ export function isResponse(message: Message): boolean {
 
 /** Only the leader of its term sends these. */
 export function isFromLeader(message: Message): boolean {
-  return message.type === 'append' || message.type === 'heartbeat' || message.type === 'snapshot';
+  switch (message.type) {
+    case 'append':
+    case 'heartbeat':
+    case 'quiet':
+    case 'snapshot':
+      return true;
+    default:
+      return false;
+  }
 }
 
 /**
@@ -83,6 +92,14 @@ export class Outbox {
 
   heartbeatResponse(to: ReplicaId, term: Term, round: number): void {
     this.#send({ type: 'heartbeat-response', from: this.#from, to, term, round });
+  }
+
+  quiet(to: ReplicaId, term: Term, commit: Lsn, round: number, epoch: number): void {
+    this.#send({ type: 'quiet', from: this.#from, to, term, commit, round, epoch });
+  }
+
+  quietResponse(to: ReplicaId, term: Term, round: number): void {
+    this.#send({ type: 'quiet-response', from: this.#from, to, term, round });
   }
 
   voteRequest(

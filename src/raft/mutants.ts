@@ -16,6 +16,8 @@ export const raftMutants = {
   'accept-append-below-snapshot':
     'an append from before a snapshot counts as if the log still reached so far, and the commit LSN follows it down',
   'campaign-with-unapplied-conf-change': 'campaigns under a configuration that a committed entry already replaced',
+  'quiet-although-a-follower-lags': 'a group falls quiet although a follower does not hold all of the log',
+  'quiet-under-a-dead-leader': "followers stay quiet when nothing is heard of their leader's node any more",
   'ignore-durability-term': 'a durability report counts although the log was overwritten in a later term',
 } as const;
 

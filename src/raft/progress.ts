@@ -27,6 +27,8 @@ export class Progress {
   learner: boolean;
   /** Highest heartbeat round it answered; see read-index.ts. */
   ackedRound = 0;
+  /** The last round that it answered with being quiet. */
+  quietRound = 0;
   /** Its next entries have to be loaded from disk by the host first. */
   awaitingLog = false;
   readonly inflights: Inflights;
@@ -45,6 +47,7 @@ export class Progress {
     this.next = next;
     this.recentActive = false;
     this.ackedRound = 0;
+    this.quietRound = 0;
     this.#sentCommit = asLsn(0);
     this.#enter('probe');
   }

@@ -2,6 +2,7 @@ import { assert } from '../base/assert.js';
 import { asLsn, asTerm, noReplica, type ReplicaId, type Term } from '../base/ids.js';
 import { Leader } from './leader.js';
 import { isFromLeader, isResponse } from './messages.js';
+import { followerRests } from './quiet.js';
 import type { ReplicaState } from './replica-state.js';
 import type {
   AppendRequest,
@@ -12,6 +13,7 @@ import type {
   Proposal,
   ProposeRequest,
   ProposeResult,
+  QuietRequest,
   ReadIndexResponse,
   Refusal,
   SnapshotRequest,
@@ -71,6 +73,23 @@ export class Protocol {
     state.leader = state.id;
     state.role = 'leader';
     this.leader.start();
+  }
+
+  /** Something happened to the group. @param elapsed ticks for which nothing has been heard of the leader */
+  wake(elapsed: number): void {
+    const state = this.#state;
+    if (!state.quiet) return;
+    state.quiet = false;
+    if (state.role === 'leader') return this.leader.wake();
+    state.electionElapsed = elapsed;
+    state.asksLeader = true;
+  }
+
+  /** A follower that is awake on its own account has its leader wake: it would take silence for its end. */
+  askLeader(): void {
+    const { role, leader, asksLeader, outbox, term } = this.#state;
+    // As to a heartbeat that was never sent: the leader learns that this replica is there, and nothing else.
+    if (asksLeader && role === 'follower' && leader !== noReplica) outbox.heartbeatResponse(leader, term, 0);
   }
 
   // ---- Elections ---------------------------------------------------------------------------------------------------
@@ -145,6 +164,8 @@ export class Protocol {
     const { id, tracker } = this.#state;
     if (message.to !== id) return undefined;
     if (isResponse(message) && tracker.get(message.from) === undefined) return undefined;
+    // What comes of a repeated `quiet` is decided where it is taken.
+    if (message.type !== 'quiet') this.wake(0);
     if (message.type === 'propose') return this.#onForwardedProposal(message);
     if (message.type === 'read-index') {
       this.#onForwardedRead(message.from, message.context);
@@ -185,7 +206,7 @@ export class Protocol {
 
   #answerLowerTerm(message: Message): void {
     const { checkQuorum, preVote, outbox, term } = this.#state;
-    if ((checkQuorum || preVote) && (message.type === 'append' || message.type === 'heartbeat')) {
+    if ((checkQuorum || preVote) && isFromLeader(message) && message.type !== 'snapshot') {
       // As candidates cannot raise the leader's term while it is alive, this answer is what frees a replica that is
       // ahead of its leader.
       outbox.appendAccepted(message.from, term, asLsn(0));
@@ -207,6 +228,7 @@ export class Protocol {
         break;
       case 'append':
       case 'heartbeat':
+      case 'quiet':
       case 'snapshot':
         this.#onLeaderMessage(message);
         break;
@@ -227,6 +249,7 @@ export class Protocol {
   #dispatchToLeader(message: Message): void {
     if (message.type === 'append-response') this.leader.onAppendResponse(message);
     else if (message.type === 'heartbeat-response') this.leader.onHeartbeatResponse(message);
+    else if (message.type === 'quiet-response') this.leader.onQuietResponse(message);
     else if (message.type === 'snapshot-failed') this.leader.onSnapshotReport(message.from, false);
   }
 
@@ -242,7 +265,7 @@ export class Protocol {
 
   // ---- Follower ----------------------------------------------------------------------------------------------------
 
-  #onLeaderMessage(message: AppendRequest | HeartbeatRequest | SnapshotRequest): void {
+  #onLeaderMessage(message: AppendRequest | HeartbeatRequest | QuietRequest | SnapshotRequest): void {
     const state = this.#state;
     assert(state.role !== 'leader', () => `replicas ${state.id} and ${message.from} both lead term ${state.term}`);
     if (state.role === 'follower') {
@@ -251,13 +274,25 @@ export class Protocol {
     } else {
       this.becomeFollower(message.term, message.from);
     }
+    state.asksLeader = false;
     this.#patientUntilTick = state.ticks + state.options.electionTicks;
     if (message.type === 'append') this.#onAppend(message);
     else if (message.type === 'snapshot') this.#onSnapshot(message);
+    else if (message.type === 'quiet') this.#onQuiet(message);
     else {
       state.log.commitTo(message.commit);
       state.outbox.heartbeatResponse(message.from, state.term, message.round);
     }
+  }
+
+  #onQuiet(message: QuietRequest): void {
+    const state = this.#state;
+    const { log, outbox, term } = state;
+    const { from, commit, round } = message;
+    log.commitTo(commit);
+    state.quiet = followerRests(state, message);
+    if (state.quiet) outbox.quietResponse(from, term, round);
+    else outbox.heartbeatResponse(from, term, round);
   }
 
   #onAppend(message: AppendRequest): void {

@@ -103,6 +103,11 @@ export class RaftCore {
     return this.#state.tracker.get(replica) !== undefined;
   }
 
+  /** Nothing is to be done for the group: the host need not call `tick` until something happens to it; see quiet.ts. */
+  get isQuiet(): boolean {
+    return this.#state.quiet;
+  }
+
   /** The bootstrap that the host was asked for and did not report on yet. */
   get installing(): LogStart | undefined {
     return this.#state.installing;
@@ -260,14 +265,28 @@ export class RaftCore {
   /** One tick passed. */
   tick(): void {
     const state = this.#state;
+    if (state.quiet) return;
     state.ticks += 1;
     state.electionElapsed += 1;
+    state.isMute = false;
+    if (state.asksLeader && state.electionElapsed % state.options.heartbeatTicks === 0) this.#protocol.askLeader();
     if (state.role === 'leader') {
       this.#protocol.leader.tick();
     } else if (state.electionElapsed >= state.electionTimeout && this.#protocol.promotable) {
       state.electionElapsed = 0;
       this.campaign();
+      state.isMute = state.role === 'follower';
+    } else if (state.electionElapsed === state.electionTimeout) {
+      state.isMute = true;
     }
+  }
+
+  /**
+   * Whether the election timer has run out, in the last tick, and this replica could ask nobody for a vote: those that are quiet
+   * because it led once must be woken by its host.
+   */
+  get isMute(): boolean {
+    return this.#state.isMute;
   }
 
   /** A message arrived. Answers a refusal when it was a forwarded proposal that was not taken. */
@@ -310,6 +329,7 @@ export class RaftCore {
    * `onSnapshotDone` or `onSnapshotFailed`; the host waits until all it was handed is durable, and replaces both.
    */
   beginSnapshot(start: LogStart): boolean {
+    this.wake();
     return this.#protocol.beginInstall(start);
   }
 
@@ -332,12 +352,34 @@ export class RaftCore {
 
   /** Leader: the bootstrap of a follower ended, as far as this host can tell. */
   reportSnapshot(replica: ReplicaId, succeeded: boolean): void {
+    this.wake();
     if (this.#state.role === 'leader') this.#protocol.leader.onSnapshotReport(replica, succeeded);
   }
 
-  /** Leader: messages to `replica` are being lost. */
+  /** Messages to `replica` are being lost. */
   onUnreachable(replica: ReplicaId): void {
+    this.onSilence((other) => other === replica, 0);
     if (this.#state.role === 'leader') this.#protocol.leader.onUnreachable(replica);
+  }
+
+  /**
+   * Nodes give no sign of life, or one of another epoch: a replica that is quiet because of them wakes.
+   *
+   * @param isSilent whether that is the node of a replica
+   * @param ticks since the last sign of life
+   */
+  onSilence(isSilent: (replica: ReplicaId) => boolean, ticks: number): void {
+    const { role, leader, quiet, mutant } = this.#state;
+    if (!quiet) return;
+    if (role === 'leader' ? !this.#protocol.leader.onSilence(isSilent) : !isSilent(leader)) return;
+    if (role !== 'leader' && mutant === 'quiet-under-a-dead-leader') return;
+    this.#protocol.wake(ticks);
+    this.#protocol.askLeader();
+  }
+
+  /** The host has something to do for the group, for which it must be awake. */
+  wake(): void {
+    this.#protocol.wake(0);
   }
 
   /**
@@ -347,6 +389,7 @@ export class RaftCore {
    */
   onStorageFault(kind: StorageFault): void {
     const state = this.#state;
+    this.wake();
     state.storageFault = kind;
     if (state.role === 'follower') return;
     if (state.role === 'leader') this.#protocol.leader.nominateSuccessor();
@@ -371,6 +414,7 @@ export class RaftCore {
    */
   propose(datas: readonly Uint8Array[], kind: EntryKind = EntryKind.normal): ProposeResult {
     assert(datas.length > 0, () => 'nothing to propose');
+    if (this.#state.role === 'leader') this.wake();
     return this.#protocol.propose(datas, kind);
   }
 
@@ -415,6 +459,7 @@ export class RaftCore {
   /** Hands leadership to `to` (dissertation 3.10). A follower passes the request on. Gives up after an election timeout. */
   transferLeader(to: ReplicaId): RequestResult {
     const state = this.#state;
+    this.wake();
     if (state.role === 'leader') return this.#protocol.leader.transferTo(to);
     if (state.leader === noReplica || state.role !== 'follower') return state.refuse('no-leader');
     state.outbox.transferLeader(state.leader, state.term, to);
@@ -427,6 +472,7 @@ export class RaftCore {
    */
   readIndex(context: number): RequestResult {
     const state = this.#state;
+    this.wake();
     if (state.role === 'leader') {
       return this.#protocol.leader.addRead(state.id, context) ? accepted : state.refuse('reads-limit');
     }
@@ -444,11 +490,13 @@ export class RaftCore {
 
   /** Starts an election now, if this replica may. */
   campaign(): void {
+    this.wake();
     this.#protocol.campaign(this.#state.preVote ? 'pre-vote' : 'election');
   }
 
   /** Takes the leader for dead: this replica may vote for others at once. Not with leases, which rest on its patience. */
   forgetLeader(): void {
+    this.wake();
     if (this.#state.role === 'follower' && !this.#state.leases) this.#state.leader = noReplica;
   }
 

@@ -49,7 +49,15 @@ export class ReplicaState {
   /** The leader that asked for it. */
   installFrom: ReplicaId = noReplica;
 
-  /** Ticks since start. */
+  /** Nothing is to be done: time does not pass, and the leader is not watched; see quiet.ts. */
+  quiet = false;
+  /** A follower that woke by itself asks its leader to wake until it hears of it. */
+  asksLeader = false;
+
+  /** See `RaftCore.isMute`. */
+  isMute = false;
+
+  /** Ticks since start, but for those that were slept through. */
   ticks = 0;
   electionElapsed = 0;
   electionTimeout = 0;
@@ -133,6 +141,8 @@ export class ReplicaState {
     }
     this.leader = noReplica;
     this.selfVote = 'none';
+    this.quiet = false;
+    this.asksLeader = false;
     this.answeredLsn = asLsn(0);
     this.electionElapsed = 0;
     this.electionTimeout = this.options.electionTicks + nextInteger(this.options.random, this.options.electionTicks);

@@ -98,6 +98,20 @@ export class Replication {
     }
   }
 
+  /** In the place of heartbeats, to followers that are known to hold everything. */
+  broadcastQuiet(round: number, epoch: number): void {
+    const commit = this.#log.commit;
+    for (const [replica, progress] of this.#tracker.progress) {
+      if (replica === this.#id) {
+        progress.ackedRound = round;
+        continue;
+      }
+      const known = progress.match < commit ? progress.match : commit;
+      this.#outbox.quiet(replica, this.term, known, round, epoch);
+      progress.sentCommit(known);
+    }
+  }
+
   /** Those who were sent to a bootstrap are told again: the message, or their answer, may be lost. */
   repeatSnapshotRequests(): void {
     for (const [replica, progress] of this.#tracker.progress) {

@@ -139,6 +139,22 @@ export interface HeartbeatResponse extends MessageBase {
   readonly round: number;
 }
 
+/** In the place of a heartbeat: nothing is to be done for the group, all of whose log is committed; see quiet.ts. */
+export interface QuietRequest extends MessageBase {
+  readonly type: 'quiet';
+  /** The last LSN of the leader's log, all of which the receiver is known to store. */
+  readonly commit: Lsn;
+  readonly round: number;
+  /** Signs of life of the leader's node with this epoch stand for heartbeats from here on. */
+  readonly epoch: number;
+}
+
+/** The sender is quiet; one that is not answers as to a heartbeat. */
+export interface QuietResponse extends MessageBase {
+  readonly type: 'quiet-response';
+  readonly round: number;
+}
+
 export interface VoteRequest extends MessageBase {
   readonly type: 'vote' | 'pre-vote';
   readonly lastLsn: Lsn;
@@ -204,6 +220,8 @@ export type Message =
   | AppendResponse
   | HeartbeatRequest
   | HeartbeatResponse
+  | QuietRequest
+  | QuietResponse
   | VoteRequest
   | VoteResponse
   | SnapshotRequest
@@ -383,6 +401,18 @@ export interface RaftStatus {
   readonly progress: readonly ProgressStatus[];
 }
 
+/** What a core that may fall quiet asks its host, see quiet.ts. */
+export interface QuietOptions {
+  /** Ticks for which a leader has nothing to do before it says so. */
+  readonly afterTicks: number;
+  /** Of this replica's node, as it sends it now. */
+  readonly epoch: () => number;
+  /** Of the node of another replica, as it was heard last; undefined when nothing was heard lately. */
+  readonly epochOf: (replica: ReplicaId) => number | undefined;
+  /** Whether the host, too, has nothing to do for the group for which that would have to be awake. */
+  readonly isIdle: () => boolean;
+}
+
 export interface RaftOptions {
   readonly id: ReplicaId;
   /** Ticks without a sign of a leader before an election; randomized up to twice that. Above `heartbeatTicks`. */
@@ -427,6 +457,8 @@ export interface RaftOptions {
    * one acknowledgement a sync says the same, and also those that bring only a commit LSN and whose answer says nothing new.
    */
   readonly acknowledgeEachAppend?: boolean;
+  /** Undefined: the group never falls quiet. */
+  readonly quiet?: QuietOptions;
   /** A deliberate bug, see mutants.ts. Only the simulator and tests set it. */
   readonly mutant?: string;
 }

@@ -91,6 +91,7 @@ export class MemberNode {
       clusterId: record.clusterId,
       replicas: member.placements(record),
       transport: member.transport,
+      presence: member.presence,
       nodesKnown: () => member.nodesKnown,
       recordedRepository: (partitionId, replicaId) => member.repositoryOf(partitionId, replicaId),
     });

@@ -336,10 +336,11 @@ class Node implements RunningNode {
 
   *#observedReplicas(): Iterable<ObservedReplica> {
     for (const replica of this.#manager?.replicas ?? []) {
-      const { partitionId, commitLsn, appliedLsn, leader, fault } = replica;
+      const { partitionId, lsns, leader, fault } = replica;
       // One that comes or goes is no reason to send clients elsewhere: its group does not count on it.
       if (this.#member?.isSettled(partitionId) === false) continue;
       const catchesUp = this.#member?.isBehind(partitionId) ?? false;
+      const { commit: commitLsn, applied: appliedLsn } = lsns;
       yield { partitionId, commitLsn, appliedLsn, hasLeader: leader !== 0, catchesUp, fault };
     }
   }

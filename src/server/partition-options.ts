@@ -35,7 +35,7 @@ export type ManagerOptions = PartitionManagerOptions<
 /** What the node's membership says. */
 export type MemberOptions = Pick<
   ManagerOptions,
-  'replicas' | 'transport' | 'nodesKnown' | 'clusterId' | 'recordedRepository'
+  'replicas' | 'transport' | 'presence' | 'nodesKnown' | 'clusterId' | 'recordedRepository'
 >;
 
 function archivingOptions({ snapshots, trim }: Configuration): ArchivingOptions {
@@ -100,6 +100,8 @@ export function partitionManagerOptions(
     replica: {
       electionTicks: Math.round((ticksPerHeartbeat * cluster.electionTimeoutMs) / cluster.heartbeatMs),
       heartbeatTicks: ticksPerHeartbeat,
+      // As long as the others' patience: what comes again sooner need not wake a group.
+      quietAfterTicks: Math.round((ticksPerHeartbeat * cluster.electionTimeoutMs) / cluster.heartbeatMs),
       trimMode: trimModeOf(configuration),
       archiving: archivingOptions(configuration),
       // The node's admission is the limit that clients meet; a replica's own only guards against a bug in it.

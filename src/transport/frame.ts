@@ -5,7 +5,7 @@
  * 0   u32 crc      CRC-32 of all that follows
  * 4   u32 length   of the whole frame
  * 8   u8  version = 1
- * 9   u8  kind     messages 1, payload 2, end 3, error 4
+ * 9   u8  kind     messages 1, payload 2, end 3, error 4, presence 5
  * 10  u16 zero
  * 12  u32 count    messages: how many; otherwise 0
  * 16  body
@@ -14,6 +14,7 @@
  * payload   one message of a call: any bytes
  * end       nothing; a call's answer is whole only with it
  * error     see error-codec.ts
+ * presence  varint epoch: the sender lives; only to nodes whose hello says that they take it
  * ```
  */
 import { assert } from '../base/assert.js';
@@ -28,7 +29,7 @@ import {
   type WireMessage,
 } from '../raft/index.js';
 
-export const FrameKind = { messages: 1, payload: 2, end: 3, error: 4 } as const;
+export const FrameKind = { messages: 1, payload: 2, end: 3, error: 4, presence: 5 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 export const frameVersion = 1;
@@ -156,10 +157,30 @@ export function encodeMessages(crc32: Crc32, deliveries: readonly Delivery[], si
 }
 
 /** A frame of one of the other kinds; `body` is not copied when it is large. */
-export function encodeFrame(crc32: Crc32, kind: Exclude<FrameKind, 1>, body: Uint8Array): EncodedFrame {
+export function encodeFrame(crc32: Crc32, kind: Exclude<FrameKind, 1 | 5>, body: Uint8Array): EncodedFrame {
   const sink = new ChunkSink();
   sink.raw(body);
   return finish(crc32, sink, kind, 0);
+}
+
+export function encodePresence(crc32: Crc32, epoch: number): EncodedFrame {
+  const sink = new ChunkSink();
+  sink.varint(epoch);
+  return finish(crc32, sink, FrameKind.presence, 0);
+}
+
+/**
+ * The epoch in a frame of kind `presence`.
+ *
+ * @throws LinkFormatError
+ */
+export function decodePresence({ body }: Frame): number {
+  const cursor = { bytes: new Uint8Array(body.buffer, body.byteOffset, body.byteLength), at: 0 };
+  const epoch = readVarint(cursor);
+  if (cursor.at !== body.length) {
+    throw new LinkFormatError('message', `${body.length - cursor.at} bytes left over after a sign of life`);
+  }
+  return epoch;
 }
 
 function finish(crc32: Crc32, sink: ChunkSink, kind: FrameKind, count: number): EncodedFrame {

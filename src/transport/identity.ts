@@ -7,6 +7,7 @@
  * logboom-incarnation    of the sender's data directory
  * logboom-feature-level  decimal
  * logboom-cluster-id     absent while the node belongs to no cluster
+ * logboom-presence       1: takes frames of kind presence; absent in builds that do not know them
  * logboom-to-node-id     who the sender takes the receiver for; absent when it only knows an address
  * ```
  */
@@ -27,6 +28,7 @@ export interface LinkIdentity {
 
 export interface Hello extends LinkIdentity {
   readonly linkVersion: number;
+  readonly takesPresence: boolean;
   readonly toNodeId: NodeId | undefined;
 }
 
@@ -48,6 +50,7 @@ export function helloHeaders(identity: LinkIdentity, toNodeId: NodeId | undefine
     'logboom-link-version': String(linkVersion),
     'logboom-incarnation': incarnation,
     'logboom-feature-level': String(featureLevel),
+    'logboom-presence': '1',
     ...(nodeId === undefined ? {} : { 'logboom-node-id': String(nodeId) }),
     ...(clusterId === undefined ? {} : { 'logboom-cluster-id': clusterId }),
     ...(toNodeId === undefined ? {} : { 'logboom-to-node-id': String(toNodeId) }),
@@ -69,6 +72,7 @@ export function readHello(headers: Headers): Hello {
   const toNodeId = readNumber(headers, 'logboom-to-node-id');
   return {
     linkVersion: version,
+    takesPresence: readNumber(headers, 'logboom-presence') !== undefined,
     nodeId: nodeId === undefined ? undefined : asNodeId(nodeId),
     toNodeId: toNodeId === undefined ? undefined : asNodeId(toNodeId),
     incarnation: readText(headers, 'logboom-incarnation') ?? missing('logboom-incarnation'),

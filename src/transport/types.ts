@@ -49,6 +49,8 @@ export interface LinkHost {
    * answered promise is settled; it must not reject.
    */
   deliver(from: NodeId, deliveries: readonly Delivery[]): void | Promise<void>;
+  /** A sign of life of a peer. */
+  onPresence(from: NodeId, epoch: number): void;
   /** Messages of these partitions to `nodeId` were, or may have been, lost: their cores shall probe. Once an episode. */
   onUnreachable(nodeId: NodeId, partitions: LossScope): void;
 }
@@ -129,6 +131,7 @@ export interface NodeLinks {
   setPeer(nodeId: NodeId, address: NodeAddress): void;
   removePeer(nodeId: NodeId): void;
   send(nodeId: NodeId, partitionId: PartitionId, messages: readonly WireMessage[]): void;
+  sendPresence(epoch: number): void;
   call(nodeId: NodeId, method: string, request: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
   callAt(address: NodeAddress, method: string, request: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
   readonly status: readonly Pick<PeerStatus, 'nodeId' | 'state'>[];

@@ -46,6 +46,8 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   }),
   fc.record({ type: fc.constant('heartbeat' as const), ...base, commit: lsn, round: number }),
   fc.record({ type: fc.constant('heartbeat-response' as const), ...base, round: number }),
+  fc.record({ type: fc.constant('quiet' as const), ...base, commit: lsn, round: number, epoch: number }),
+  fc.record({ type: fc.constant('quiet-response' as const), ...base, round: number }),
   fc.record({
     type: fc.constantFrom('vote' as const, 'pre-vote' as const),
     ...base,

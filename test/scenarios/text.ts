@@ -27,6 +27,9 @@ export const messageNames: Record<Message['type'], string> = {
   'append-response': 'MsgAppResp',
   heartbeat: 'MsgHeartbeat',
   'heartbeat-response': 'MsgHeartbeatResp',
+  // Not of etcd-io/raft, whose scenarios run without quiet groups.
+  quiet: 'MsgQuiet',
+  'quiet-response': 'MsgQuietResp',
   vote: 'MsgVote',
   'vote-response': 'MsgVoteResp',
   'pre-vote': 'MsgPreVote',

@@ -7,8 +7,10 @@ import { messageBytes, type Message } from '../../src/raft/index.js';
 import { encodeError } from '../../src/transport/error-codec.js';
 import {
   decodeMessages,
+  decodePresence,
   encodeFrame,
   encodeMessages,
+  encodePresence,
   FrameAssembler,
   frameHeaderBytes,
   FrameKind,
@@ -155,6 +157,13 @@ describe('frames of messages', () => {
     expect(faultOf(() => assemble(bytes).forEach((frame) => decodeMessages(frame)))).toBe(fault);
   });
 
+  it('are refused when a sign of life has more than its epoch, or less', () => {
+    const [frame] = assemble(joined(encodePresence(crc32, 300)));
+    expect(decodePresence(frame!)).toBe(300);
+    expect(faultOf(() => decodePresence({ ...frame!, body: Buffer.from([1, 2]) }))).toBe('message');
+    expect(faultOf(() => decodePresence({ ...frame!, body: Buffer.from([0x80]) }))).toBe('message');
+  });
+
   it('are refused when the stream ends within one', () => {
     const bytes = joined(encodeFrame(crc32, FrameKind.payload, new Uint8Array(50)));
     for (let length = 1; length < bytes.length; length++) {
@@ -189,6 +198,7 @@ describe('golden files', () => {
   it.each([
     ['messages-v1.hex', () => encode(two)],
     ['payload-v1.hex', () => encodeFrame(crc32, FrameKind.payload, Buffer.from('a request'))],
+    ['presence-v1.hex', () => encodePresence(crc32, 5_000_000_000)],
     ['end-v1.hex', () => encodeFrame(crc32, FrameKind.end, new Uint8Array(0))],
     ['error-v1.hex', () => encodeFrame(crc32, FrameKind.error, encodeError(error))],
   ])('%s is what this version writes, and reads', (name, make) => {
@@ -196,5 +206,6 @@ describe('golden files', () => {
     expect(joined(make()).toString('hex')).toBe(golden.toString('hex'));
     const [frame] = assemble(golden);
     if (frame!.kind === FrameKind.messages) expect(decodeMessages(frame!)).toEqual(two);
+    if (frame!.kind === FrameKind.presence) expect(decodePresence(frame!)).toBe(5_000_000_000);
   });
 });

@@ -38,6 +38,20 @@ describe('messages', () => {
     await until(() => statusOf(one, two).roundTripMs !== undefined, 'a ping');
   });
 
+  it('of life reach every peer that is connected, and no other', async () => {
+    const nodes = await Promise.all([1, 2, 3].map((id) => startNode(id)));
+    const [one, two, three] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+    connectAll([one, two]);
+    await until(() => isConnected(one, two), 'the link');
+    one.links.sendPresence(2 ** 52);
+    one.links.sendPresence(7);
+    await until(() => two.signsOfLife.length === 2, 'signs of life');
+    expect(two.signsOfLife).toEqual([2 ** 52, 7].map((epoch) => ({ from: one.id, epoch })));
+    expect(three.signsOfLife).toEqual([]);
+    expect(two.delivered).toEqual([]);
+    expect(statusOf(one, two).sentMessages).toBe(0);
+  });
+
   it('flow again after a peer was killed and comes back, and the loss is reported', async () => {
     const [one, two] = [await startNode(1), await startNode(2)];
     connectAll([one, two]);

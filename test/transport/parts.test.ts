@@ -122,7 +122,10 @@ describe('hellos', () => {
       incarnation: 'a1',
       clusterId: 'c1',
       featureLevel: 0,
+      takesPresence: true,
     });
+    const { 'logboom-presence': _presence, ...older } = helloHeaders({ ...self, nodeId: asNodeId(2) }, undefined);
+    expect(readHello(older).takesPresence).toBe(false);
     expect(hello({ nodeId: undefined, clusterId: undefined })).toMatchObject({
       nodeId: undefined,
       clusterId: undefined,

@@ -11,7 +11,7 @@ import { firstFeatureLevel } from '../../base/feature-level.js';
 import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription, NodeView } from '../../metadata/index.js';
-import type { AskOptions, ReplicaTransport } from '../../partition/index.js';
+import type { AskOptions, PresenceTransport, ReplicaTransport } from '../../partition/index.js';
 import type { WireMessage } from '../../raft/types.js';
 import type {
   CallMethod,
@@ -196,6 +196,14 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
     return this.#links.call(nodeId, peerSnapshotMethod, encodePeerCall(partitionId, request), callOptions);
   }
 
+  /** Signs of life, and what they are looked at for. */
+  get presence(): PresenceTransport {
+    return {
+      nodeOf: (partitionId, replicaId) => this.#directory?.nodeOf(partitionId, replicaId),
+      send: (epoch) => this.#links.sendPresence(epoch),
+    };
+  }
+
   identity(): LinkIdentity {
     const { id: nodeId, incarnation } = this.#parts.self;
     return { nodeId, incarnation, clusterId: this.#record?.clusterId, featureLevel: supportedFeatureLevel };
@@ -234,6 +242,10 @@ export class ClusterLinks implements LinkHost, ReplicaTransport {
         this.#directory.nodeOf(partitionId, message.to) === self.id;
       if (isKnown) this.#manager?.deliver(partitionId, message);
     }
+  }
+
+  onPresence(from: NodeId, epoch: number): void {
+    this.#manager?.hear(from, epoch);
   }
 
   onUnreachable(nodeId: NodeId, partitions: LossScope): void {

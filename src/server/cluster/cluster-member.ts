@@ -34,7 +34,7 @@ import { firstFeatureLevel } from '../../base/feature-level.js';
 import type { NodeId, PartitionId, ReplicaId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { ClusterState, NodeDescription } from '../../metadata/index.js';
-import type { ReplicaPlacement, ReplicaTransport, RepositoryAccess } from '../../partition/index.js';
+import type { PresenceTransport, ReplicaPlacement, ReplicaTransport, RepositoryAccess } from '../../partition/index.js';
 import type { MakeLinks, NodeAddress } from '../../transport/index.js';
 import type { Configuration, ListedNode } from '../config/index.js';
 import type { DataDirectory } from '../data-directory.js';
@@ -286,6 +286,10 @@ export class ClusterMember {
 
   get transport(): ReplicaTransport {
     return this.#links;
+  }
+
+  get presence(): PresenceTransport {
+    return this.#links.presence;
   }
 
   /** Replicas that the node has whatever the metadata says. */

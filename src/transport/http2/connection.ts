@@ -78,6 +78,10 @@ export class Connection {
     if (this.isOpen) this.#writer.write();
   }
 
+  writePresence(epoch: number): void {
+    if (this.isOpen) this.#writer.writePresence(epoch);
+  }
+
   /** Tears down without an event. */
   close(): void {
     if (this.#hasEnded) return;

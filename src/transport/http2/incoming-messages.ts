@@ -1,7 +1,15 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { encodeError } from '../error-codec.js';
 import { linkFailure } from '../failures.js';
-import { decodeMessages, encodeFrame, FrameAssembler, frameHeaderBytes, FrameKind, LinkFormatError } from '../frame.js';
+import {
+  decodeMessages,
+  decodePresence,
+  encodeFrame,
+  FrameAssembler,
+  frameHeaderBytes,
+  FrameKind,
+  LinkFormatError,
+} from '../frame.js';
 import type { Frame } from '../frame.js';
 import type { MemberHello } from '../identity.js';
 import type { LinkParts } from '../types.js';
@@ -63,6 +71,10 @@ export class IncomingMessages {
   }
 
   #handOn(frame: Frame): void | Promise<void> {
+    if (frame.kind === FrameKind.presence) {
+      this.#parts.host.onPresence(this.#hello.nodeId, decodePresence(frame));
+      return;
+    }
     if (frame.kind !== FrameKind.messages) {
       throw new LinkFormatError('kind', `a frame of kind ${frame.kind} in a stream of messages`);
     }

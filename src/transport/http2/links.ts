@@ -93,6 +93,11 @@ export class Links implements NodeLinks {
     this.#peers.get(nodeId)?.send(partitionId, messages);
   }
 
+  /** A sign of life to all peers that are connected; `epoch` is an integer from 0 to 2^53 - 1. */
+  sendPresence(epoch: number): void {
+    for (const peer of this.#peers.values()) peer.sendPresence(epoch);
+  }
+
   /**
    * Asks a peer.
    *

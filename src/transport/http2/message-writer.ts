@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import type { Crc32 } from '../../base/ports/environment.js';
-import { encodeMessages } from '../frame.js';
+import { encodeMessages, encodePresence, type EncodedFrame } from '../frame.js';
 import type { LinkOptions } from '../options.js';
 import type { OutgoingQueue } from '../outgoing-queue.js';
 import { writeFrames } from './frame-stream.js';
@@ -47,6 +47,12 @@ export class MessageWriter implements Outflow {
     while (this.#queue.length > 0 && this.#mayWrite()) this.#writeFrame();
   }
 
+  /** Ahead of the messages that wait: it says nothing of them. Not into a connection that takes nothing. */
+  writePresence(epoch: number): void {
+    if (this.#stream.closed || this.#stream.destroyed || this.#pendingBytes >= this.#options.writeAheadBytes) return;
+    this.#writeOut(encodePresence(this.#crc32, epoch));
+  }
+
   #mayWrite(): boolean {
     if (this.#stream.closed || this.#stream.destroyed) return false;
     if (this.#pendingBytes === 0) return true;
@@ -57,12 +63,16 @@ export class MessageWriter implements Outflow {
   #writeFrame(): void {
     const { deliveries, sizes } = this.#queue.take(this.#options.frameBytesTarget);
     const frame = encodeMessages(this.#crc32, deliveries, sizes);
+    this.#writeOut(frame);
+    this.#onWritten(deliveries.length, frame.bytes);
+  }
+
+  #writeOut(frame: EncodedFrame): void {
     this.#pendingBytes += frame.bytes;
     writeFrames(this.#stream, [frame], () => {
       this.#pendingBytes -= frame.bytes;
       this.#writesDone += 1;
       this.write();
     });
-    this.#onWritten(deliveries.length, frame.bytes);
   }
 }

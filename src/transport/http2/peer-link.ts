@@ -98,6 +98,11 @@ export class PeerLink {
     if (isFirstLoss) this.#parts.host.onUnreachable(this.nodeId, [partitionId]);
   }
 
+  /** Not to a peer that would not understand it. */
+  sendPresence(epoch: number): void {
+    if (this.#hello?.takesPresence === true) this.#connection?.writePresence(epoch);
+  }
+
   async call(method: string, request: Uint8Array, options: CallOptions): Promise<Uint8Array> {
     const { clock } = this.#parts.environment;
     const startMs = clock.monotonicMs();

@@ -33,6 +33,7 @@ export interface TestNode {
   readonly id: NodeId;
   readonly links: Links;
   readonly delivered: { from: NodeId; delivery: Delivery }[];
+  readonly signsOfLife: { from: NodeId; epoch: number }[];
   readonly losses: { node: NodeId; partitions: LossScope }[];
   readonly warnings: string[];
   /** Sums of counters, by name. */
@@ -61,6 +62,7 @@ export async function startNode(id: number, setup: TestNodeSetup = {}): Promise<
     id: nodeId,
     delivered: [],
     losses: [],
+    signsOfLife: [],
     warnings: [],
     counters: new Map(),
     address: { host: '127.0.0.1', port: setup.port ?? 0 },
@@ -76,6 +78,7 @@ export async function startNode(id: number, setup: TestNodeSetup = {}): Promise<
         for (const delivery of deliveries) node.delivered.push({ from, delivery });
         return setup.deliver?.();
       },
+      onPresence: (from, epoch) => void node.signsOfLife.push({ from, epoch }),
       onUnreachable: (lost, partitions) => void node.losses.push({ node: lost, partitions }),
     },
   };

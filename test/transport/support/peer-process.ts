@@ -14,6 +14,7 @@ const links = new Links(
       identity: () => ({ nodeId: asNodeId(2), incarnation: 'i2', clusterId: 'c1', featureLevel: 1 }),
       admit: () => undefined,
       deliver: () => {},
+      onPresence: () => {},
       onUnreachable: () => {},
     },
   },
