@@ -42,6 +42,9 @@ export interface ClientPlan {
   readonly loss: number;
   readonly recordsMax: number;
   readonly recordBytesMax: number;
+  /** All clients leave the cluster alone for so long, at the start of each period; a period of 0: never. */
+  readonly lullMs: number;
+  readonly lullEveryMs: number;
 }
 
 export interface StreamPlan {

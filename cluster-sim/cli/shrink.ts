@@ -81,6 +81,7 @@ const simplifications: readonly Simplification[] = [
   ['no walkers', (plan) => ({ ...plan, clients: { ...plan.clients, walkers: 0 } })],
   ['no readers', (plan) => ({ ...plan, clients: { ...plan.clients, readers: 0 } })],
   ['no conditional appenders', (plan) => ({ ...plan, clients: { ...plan.clients, conditionalAppenders: 0 } })],
+  ['no lulls', (plan) => ({ ...plan, clients: { ...plan.clients, lullMs: 0, lullEveryMs: 0 } })],
   ['one producer', (plan) => ({ ...plan, clients: { ...plan.clients, producers: 1 } })],
   ['one record an append', (plan) => ({ ...plan, clients: { ...plan.clients, recordsMax: 1, recordBytesMax: 0 } })],
   ['first stream only', (plan) => ({ ...plan, streams: plan.streams.slice(0, 1) })],

@@ -78,6 +78,7 @@ export abstract class Client {
   async run(): Promise<void> {
     while (this.isRunning) {
       try {
+        await this.#lull();
         await this.work();
       } catch (error) {
         if (!this.isExpected(error)) {
@@ -88,6 +89,14 @@ export abstract class Client {
         await this.pause(100);
       }
     }
+  }
+
+  async #lull(): Promise<void> {
+    const { plan, world } = this.cluster;
+    const { lullMs, lullEveryMs } = plan.clients;
+    if (lullEveryMs === 0) return;
+    const intoMs = world.nowMs % lullEveryMs;
+    if (intoMs < lullMs) await this.sleep(lullMs - intoMs);
   }
 
   /** One piece of work; called again and again. */

@@ -4,7 +4,7 @@ import type { Action, ActionKind, Plan } from '../plan.js';
 import { noStoreFaults } from '../simulated-ordered-store.js';
 import { drawActions } from './draw-actions.js';
 import { drawSnapshots } from './draw-snapshots.js';
-import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams } from './draw-weather.js';
+import { drawClients, drawClock, drawDisk, drawLulls, drawNetwork, drawStreams } from './draw-weather.js';
 
 const kibibyte = 1024;
 
@@ -50,7 +50,7 @@ export function clusterPlan(seed: number, durationMs: number): Plan {
     stores: { ...noStoreFaults, writeMsMax: random.pick([0.2, 2]), flushMsMax: random.pick([50, 400]) },
     clocks: all.map(() => drawClock(random)),
     streams: drawStreams(random, partitions),
-    clients: drawClients(random),
+    clients: { ...drawClients(random), ...drawLulls(new RandomStream(seed, 'lulls')) },
   };
   const snapshots = drawSnapshots(seed, 'cluster', { nodes, durationMs, flushMsMax: drawn.stores.flushMsMax });
   // One that was alone trims its log by itself: others can join it only where there is a repository.

@@ -52,7 +52,14 @@ export function drawStreams(random: RandomStream, partitions: number): StreamPla
   return streams;
 }
 
-export function drawClients(random: RandomStream): ClientPlan {
+/** Groups fall quiet in them: with lulls, stores are soon flushed for their age. */
+export function drawLulls(random: RandomStream): Pick<ClientPlan, 'lullMs' | 'lullEveryMs'> {
+  return random.chance(0.5)
+    ? { lullMs: 0, lullEveryMs: 0 }
+    : { lullMs: random.pick([6000, 12_000]), lullEveryMs: 20_000 };
+}
+
+export function drawClients(random: RandomStream): Omit<ClientPlan, 'lullMs' | 'lullEveryMs'> {
   return {
     appendsPerSecond: random.pick([3, 8, 20]),
     producers: random.integer(2, 6),

@@ -6,7 +6,7 @@ import { noStoreFaults } from '../simulated-ordered-store.js';
 import { clusterPlan } from './cluster-plan.js';
 import { drawActions } from './draw-actions.js';
 import { calmSnapshots, drawSnapshots } from './draw-snapshots.js';
-import { drawClients, drawClock, drawDisk, drawNetwork, drawStreams, streamPlan } from './draw-weather.js';
+import { drawClients, drawClock, drawDisk, drawLulls, drawNetwork, drawStreams, streamPlan } from './draw-weather.js';
 
 const kibibyte = 1024;
 
@@ -65,6 +65,8 @@ function calmPlan(seed: number, durationMs: number): Plan {
       loss: 0,
       recordsMax: 1,
       recordBytesMax: 20,
+      lullMs: 0,
+      lullEveryMs: 0,
     },
     snapshots: calmSnapshots,
     actions: [],
@@ -81,6 +83,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
   const nodes = nodesOf(random, profile);
   const spares = nodes >= 4 && (hasSpares || random.chance(0.5)) ? nodes - 3 : 0;
   const partitions = random.integer(1, 3);
+  const lulls = drawLulls(new RandomStream(seed, 'lulls'));
   const all = Array.from({ length: nodes }, (_, index) => index + 1);
   const drawn = {
     seed,
@@ -95,7 +98,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
     tickMs: 100,
     electionTicks: random.pick([5, 10, 10, 20]),
     segmentBytes: random.pick([64, 128, 256]) * kibibyte,
-    flushAgeMs: flushAgeOf(random.pick([1000, 5000, 20_000]), profile),
+    flushAgeMs: Math.min(flushAgeOf(random.pick([1000, 5000, 20_000]), profile), lulls.lullMs > 0 ? 1000 : Infinity),
     lazySyncMs: new RandomStream(seed, 'lazy sync').pick([100, 500, 2000]),
     maintenanceMs: random.pick([2000, 5000]),
     readMode: profile === 'lease' || random.chance(0.2) ? 'lease' : 'read-index',
@@ -110,7 +113,7 @@ function swarmPlan(seed: number, durationMs: number, profile: Exclude<Profile, '
       profile === 'lease' ? { skewMs: 0, drift: random.pick([-0.3, 0, 0.3]) } : drawClock(random),
     ),
     streams: drawStreams(random, partitions),
-    clients: busierFor(profile, drawClients(random)),
+    clients: busierFor(profile, { ...drawClients(random), ...lulls }),
   } as const;
   const snapshots = drawSnapshots(seed, profile, { nodes, durationMs, flushMsMax: drawn.stores.flushMsMax });
   const base = { ...drawn, ...(snapshots === undefined ? {} : { snapshots }) };

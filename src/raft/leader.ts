@@ -2,7 +2,7 @@ import { asLsn, noReplica, type Lsn, type ReplicaId } from '../base/ids.js';
 import { changeConf, decodeConfChange, isJoint, isVoter } from './conf-change.js';
 import type { Handover } from './durability.js';
 import type { Progress } from './progress.js';
-import { leaderRests } from './quiet.js';
+import { leaderRests, mustRest } from './quiet.js';
 import { Replication } from './replication.js';
 import type { ReplicaState } from './replica-state.js';
 import {
@@ -395,7 +395,9 @@ export class Leader {
     const { tracker, id } = this.#state;
     const fromRound = this.#quietFromRound;
     if (fromRound === undefined || !this.#rests()) return;
-    for (const [replica, { quietRound }] of tracker.progress) if (replica !== id && quietRound < fromRound) return;
+    for (const [replica, progress] of tracker.progress) {
+      if (replica !== id && progress.quietRound < fromRound && mustRest(this.#state, progress)) return;
+    }
     // They have just answered, and their nodes are heard.
     for (const progress of tracker.progress.values()) progress.recentActive = true;
     this.#state.quiet = true;
