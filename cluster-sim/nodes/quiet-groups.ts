@@ -16,11 +16,10 @@ export function watchQuiet(cluster: Surroundings, manager: Manager, partitionId:
 
 /** What the server counts itself. */
 export function quietMetrics(cluster: Surroundings): Metrics {
-  const { counter } = noMetrics;
   return {
     ...noMetrics,
     counter: (name, help) => {
-      if (name !== 'logboom_partitions_woken_by_silence_total') return counter(name, help);
+      if (name !== 'logboom_partition_woken_by_silence_total') return noMetrics.counter(name, help);
       return { add: (value) => cluster.count('quiet replicas woken by silence', value) };
     },
   };

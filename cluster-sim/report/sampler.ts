@@ -9,7 +9,7 @@ const everyMs = 1000;
  * So long after the last moment of a node's process its signs of life may still arrive, and be missed after that. A second of it is
  * this sampler's, the rest is what slow links and clocks add.
  */
-const quietWithoutLeaderMsMax = 12_000;
+const quietWithoutLeaderMsMax = 7000;
 /** Events scheduled at once, of a cluster that is not leaking. */
 const pendingEventsMax = 200_000;
 
@@ -66,8 +66,8 @@ export class Sampler {
 
   /** A follower that is quiet has a leader whose node was there a moment ago. */
   #checkLeader({ partitionId, replicaId, leader }: Manager['replicas'][number]): void {
-    const { nodeOfReplica, verdict, world } = this.#cluster;
-    const leaderNode = nodeOfReplica.call(this.#cluster, partitionId, leader)?.id;
+    const { verdict, world } = this.#cluster;
+    const leaderNode = this.#cluster.nodeOfReplica(partitionId, leader)?.id;
     const goneMs = world.nowMs - (this.#aliveMs.get(leaderNode ?? 0) ?? 0);
     verdict.require(
       leaderNode === undefined || goneMs <= quietWithoutLeaderMsMax,

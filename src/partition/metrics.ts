@@ -90,11 +90,11 @@ export interface ManagerMetrics {
 
 export function managerMetrics(metrics: Metrics): ManagerMetrics {
   const quiet = metrics.gauge(
-    'logboom_partitions_quiet',
+    'logboom_partition_quiet_replicas',
     'Replicas on this node whose groups have nothing to do: they send no heartbeats and watch no leader.',
   );
   const woken = metrics.counter(
-    'logboom_partitions_woken_by_silence_total',
+    'logboom_partition_woken_by_silence_total',
     'Quiet replicas on this node that woke because another node gave no sign of life, or had stopped a leader.',
   );
   return { quietReplicas: (count) => quiet.set(count), wokenBySilence: (count) => woken.add(count) };

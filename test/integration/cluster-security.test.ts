@@ -171,7 +171,13 @@ test('strangers on links: without a certificate, of another authority, or not on
       {
         listen: { host: '127.0.0.1', port: 0 },
         ...(tls === undefined ? {} : { tls }),
-        host: { identity: () => identity, admit: () => undefined, deliver: () => {}, onPresence: () => {}, onUnreachable: () => {} },
+        host: {
+          identity: () => identity,
+          admit: () => undefined,
+          deliver: () => {},
+          onPresence: () => {},
+          onUnreachable: () => {},
+        },
       },
     );
     try {
