@@ -95,7 +95,6 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     const onLoaded = (): void => this.#driver.report(() => this.#core.onLogLoaded());
     const log = new LoadingLog(parts.log, { onLoaded, onFailed: (error) => this.fail(error) });
     this.#core = makeCore(parts, { ...start, log, applied: store.appliedLsn }, () => this.#isIdle);
-    const status = this.#core.status();
     this.#storageFaults = new StorageFaults({
       core: this.#core,
       leaderlessTicksMax: 3 * parts.options.electionTicks,
@@ -106,7 +105,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
         this.#withdraw();
       },
     });
-    this.#leadership = { role: status.role, leader: status.leader, term: status.term };
+    this.#leadership = { role: this.#core.role, leader: this.#core.leader, term: this.#core.term };
     this.#watermarks = startWatermarks(parts.log, store);
     this.#driver = new CoreDriver({
       core: this.#core,
@@ -477,10 +476,7 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
     await this.#proposals.drained(this.#environment.clock, timeoutMs, () => this.#fault !== undefined);
   }
 
-  /**
-   * Flushes, unless the replica is removed from this node, and closes; what is still under way ends with SHUTTING_DOWN. The log stays
-   * open: the WAL is the node's.
-   */
+  /** Flushes, unless the replica is removed from this node, and closes; what is under way ends with SHUTTING_DOWN. The log stays open. */
   async stop({ flush }: { readonly flush: boolean } = { flush: true }): Promise<void> {
     if (!flush) this.#observer?.onDiscarded();
     this.#draining = true;
@@ -557,8 +553,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
   /** Whether nothing is to be done here for which the group has to be awake. */
   get #isIdle(): boolean {
     const { persisted, applied } = this.#watermarks;
-    if (persisted !== applied || this.#proposals.items > 0 || this.#snapshots.isBusy) return false;
-    return this.#processor.heldUp === undefined && this.#host.isSound();
+    const isBusy = this.#proposals.items > 0 || this.#snapshots.isBusy || this.#processor.heldUp !== undefined;
+    return persisted === applied && !isBusy && this.#host.isSound();
   }
 
   #onPersisted(persistedLsn: Lsn): void {
