@@ -552,9 +552,8 @@ export class Replica<Result, Machine extends StateMachine<Result>> implements Pa
 
   /** Whether nothing is to be done here for which the group has to be awake. */
   get #isIdle(): boolean {
-    const { persisted, applied } = this.#watermarks;
     const isBusy = this.#proposals.items > 0 || this.#snapshots.isBusy || this.#processor.heldUp !== undefined;
-    return persisted === applied && !isBusy && this.#host.isSound();
+    return this.#watermarks.persisted === this.#watermarks.applied && !isBusy && this.#host.isSound();
   }
 
   #onPersisted(persistedLsn: Lsn): void {
