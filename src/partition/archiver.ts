@@ -87,6 +87,7 @@ const askEveryMs = 250;
 const silenceMs = 5000;
 /** So often where no quorum can answer. */
 const quorumlessAsks = 4;
+const looksPerAsk = 5;
 
 export class Archiver {
   readonly #parts: ArchiverParts;
@@ -418,18 +419,22 @@ export class Archiver {
     const { replica, environment, partitionId } = this.#parts;
     const mark = decodeCheckpoints(replica.store.getIndex(checkpointsKey)).at(-1);
     if (mark === undefined) return;
+    // Each time: a later report of another checkpoint takes the place of what was said of this one.
+    const differing = new Set<ReplicaId>();
     for (let asked = 0; asked < quorumlessAsks; asked += 1) {
       this.#ask(mark.lsn, undefined);
-      await sleep(environment.clock, askEveryMs, signal);
-      signal.throwIfAborted();
+      for (let looked = 0; looked < looksPerAsk; looked += 1) {
+        await sleep(environment.clock, askEveryMs / looksPerAsk, signal);
+        signal.throwIfAborted();
+        for (const [other, hash] of this.#reports.hashesAt(mark.lsn)) {
+          if (!equalStateHashes(hash, mark.hashBefore)) differing.add(other);
+        }
+      }
     }
-    const differing = [...this.#reports.hashesAt(mark.lsn)].filter(
-      ([, hash]) => !equalStateHashes(hash, mark.hashBefore),
-    );
-    if (differing.length === 0) return;
+    if (differing.size === 0) return;
     throw new LogboomError(
       'SNAPSHOT_NOT_CONFIRMED',
-      `replica ${differing.map(([other]) => other).join(', ')} of partition ${partitionId} has another state than this one at LSN ` +
+      `replica ${[...differing].join(', ')} of partition ${partitionId} has another state than this one at LSN ` +
         `${mark.lsn}, and no quorum says which is right`,
       { facts: { partition: partitionId, lsn: mark.lsn }, retryAfterMs: 1000 },
     );
@@ -523,6 +528,12 @@ export class Archiver {
     try {
       // What the trim relies on must be there now, and not only when it was archived.
       await this.#confirmArchived(repository, archive);
+      // That took its time: a voter may have come, or a repository gone, meanwhile.
+      const decided = this.#decideTrim(repository);
+      if (this.#archive !== archive || decided.trimPoint < trimPoint) {
+        this.#trimHeld = decided.heldBecause;
+        return;
+      }
       failed = 'the trim point cannot be committed';
       await this.#parts.proposeArchive({ ...archive, trimPoint });
       this.#trimHeld = '';

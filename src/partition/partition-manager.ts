@@ -1,6 +1,7 @@
 /** All replicas of a node, on its write-ahead log and its budget of unflushed state. */
 import { assert } from '../base/assert.js';
 import { isLogboomError, LogboomError } from '../base/errors.js';
+import { isDiskError } from '../base/ports/disk.js';
 import { type NodeId, type PartitionId, type ReplicaId } from '../base/ids.js';
 import type { Timer } from '../base/ports/clock.js';
 import type { Environment } from '../base/ports/environment.js';
@@ -354,8 +355,8 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
       this.#presence.withdraw();
       await replica?.stop({ flush: false });
       this.#replicas.delete(partitionId);
-      this.#diverged.delete(partitionId);
-      await this.#deleteReplica(partitionId);
+      const hasDiverged = this.#diverged.delete(partitionId);
+      await this.#deleteReplica(partitionId, hasDiverged);
       this.#environment.logger.info('the replica was removed', { partition: partitionId, replica: replicaId });
     });
     this.#adding = gone.catch(() => {});
@@ -379,10 +380,28 @@ export class PartitionManager<Result, Machine extends StateMachine<Result>> {
   }
 
   /** The log first: a store without a log is what is left of a removal, or damage, and only the list of removals tells. */
-  async #deleteReplica(partitionId: PartitionId): Promise<void> {
+  async #deleteReplica(partitionId: PartitionId, keepState = false): Promise<void> {
     await this.#wal.removePartition(partitionId);
+    if (keepState) await this.#setAside(partitionId);
     await removeState(this.#environment.disk, `${this.#directory}/partitions/${partitionId}`);
     await this.#removed.finish(partitionId);
+  }
+
+  /** What has diverged may be looked at, and may be what was right after all: the last of a partition is kept for its operator. */
+  async #setAside(partitionId: PartitionId): Promise<void> {
+    const { disk, logger } = this.#environment;
+    const folder = `${this.#directory}/diverged`;
+    const place = `${folder}/${partitionId}`;
+    try {
+      if (!(await disk.exists(folder))) await disk.makeDirectory(folder);
+      await disk.removeTree(place);
+      await disk.rename(`${this.#directory}/partitions/${partitionId}`, place);
+      await disk.syncDirectory(folder);
+      logger.warn('the state that has diverged is kept', { partition: partitionId, directory: place });
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      logger.error('the state that has diverged cannot be kept', { partition: partitionId, error: error.message });
+    }
   }
 
   async #openReplica(placement: ReplicaPlacement): Promise<void> {

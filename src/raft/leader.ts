@@ -222,6 +222,8 @@ export class Leader {
     if (progress === undefined) return;
     progress.recentActive = true;
     progress.paused = false;
+    // Awake again: what it has said before does not count for the group.
+    if (message.type === 'heartbeat-response') progress.quietRound = 0;
     if (progress.match < log.lastLsn || progress.state === 'probe') this.#replication.sendAppend(message.from, true);
     if (message.round <= progress.ackedRound) return;
     progress.ackedRound = message.round;

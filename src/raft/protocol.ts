@@ -164,8 +164,7 @@ export class Protocol {
     const { id, tracker } = this.#state;
     if (message.to !== id) return undefined;
     if (isResponse(message) && tracker.get(message.from) === undefined) return undefined;
-    // What comes of a repeated `quiet` is decided where it is taken.
-    if (message.type !== 'quiet') this.wake(0);
+    if (!this.#leavesQuiet(message)) this.wake(0);
     if (message.type === 'propose') return this.#onForwardedProposal(message);
     if (message.type === 'read-index') {
       this.#onForwardedRead(message.from, message.context);
@@ -173,6 +172,12 @@ export class Protocol {
     }
     if (this.#passesTermCheck(message)) this.#dispatch(message);
     return undefined;
+  }
+
+  /** What comes of a repeated `quiet` is decided where it is taken; a late answer to one says what the leader knows. */
+  #leavesQuiet({ type, term }: Message): boolean {
+    const { role, term: own } = this.#state;
+    return type === 'quiet' || (type === 'quiet-response' && role === 'leader' && term === own);
   }
 
   /** Dissertation 3.3: a higher term is adopted, a lower one is answered or ignored. */

@@ -5,7 +5,7 @@
  *
  * Why followers of a quiet leader need no heartbeat of it: its node sends one sign of life for all of its groups, with an epoch that no
  * two of its processes share. A follower falls quiet under the epoch that its leader named, if that is what it hears of the node at
- * that time, and wakes when it hears nothing, or another epoch. By that the node promises of every replica that has led under it: it
+ * that time, and wakes when it hears nothing of the node of any member, or another epoch. By that the node promises of every replica that has led under it: it
  * leads still; or it hears another leader, which has every member wake before all are quiet again; or its election timer runs, and
  * when that runs out, it asks every voter for its vote, which wakes them. Where it cannot, because its disk hangs or it is no voter
  * any more, or because it has stopped, the node changes the epoch. So no follower sleeps on under a leader that is gone, and its
@@ -36,12 +36,17 @@ export function leaderRests(state: ReplicaState): boolean {
 
 /** Whether a follower may stop to watch its leader, which has just said that the group is at rest. */
 export function followerRests(state: ReplicaState, { from, commit, epoch }: QuietRequest): boolean {
-  const { log, storageFault, leases, installing, installBegun, forwardedReads } = state;
+  const { log, storageFault, leases, installing, installBegun, forwardedReads, tracker, id } = state;
   const { quiet } = state.options;
   if (quiet === undefined || leases || storageFault !== undefined) return false;
   if (installing !== undefined || installBegun !== undefined || forwardedReads.size > 0) return false;
   if (log.lastLsn !== commit || log.commit !== commit) return false;
-  return isSettled(state) && quiet.epochOf(from) === epoch && quiet.isIdle();
+  if (!isSettled(state) || quiet.epochOf(from) !== epoch) return false;
+  // Leadership may go to any of them, and the one that it left is not silent for that.
+  for (const replica of tracker.progress.keys()) {
+    if (replica !== id && quiet.epochOf(replica) === undefined) return false;
+  }
+  return quiet.isIdle();
 }
 
 /** What this replica knows to be committed is on its disk and applied. */

@@ -369,11 +369,13 @@ export class RaftCore {
    * @param ticks since the last sign of life
    */
   onSilence(isSilent: (replica: ReplicaId) => boolean, ticks: number): void {
-    const { role, leader, quiet, mutant } = this.#state;
+    const { id, role, leader, quiet, mutant, tracker } = this.#state;
     if (!quiet) return;
-    if (role === 'leader' ? !this.#protocol.leader.onSilence(isSilent) : !isSilent(leader)) return;
+    const isFound = [...tracker.progress.keys()].some((replica) => replica !== id && isSilent(replica));
+    if (role === 'leader' ? !this.#protocol.leader.onSilence(isSilent) : !isFound) return;
     if (role !== 'leader' && mutant === 'quiet-under-a-dead-leader') return;
-    this.#protocol.wake(ticks);
+    // Of another member than the leader: leadership may have gone to one that is not heard here, and the leader's word is asked for.
+    this.#protocol.wake(role === 'leader' || isSilent(leader) ? ticks : 0);
     this.#protocol.askLeader();
   }
 

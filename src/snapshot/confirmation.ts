@@ -52,6 +52,8 @@ export function requireConfirmation(object: string, bytes: Uint8Array, expected:
   fields.end();
   if (stored !== checksum(found)) throw corrupt(object, 'is damaged: its checksum does not fit');
   if (stored !== checksum(expected)) throw corrupt(object, `confirms another manifest than ${expected.manifest}`);
+  // White space is under no checksum, and nobody writes it otherwise.
+  if (Buffer.compare(bytes, encodeConfirmation(expected)) !== 0) throw corrupt(object, 'is damaged between its fields');
 }
 
 function plain({ clusterId, partitionId, manifest, manifestSha256 }: Confirmation): Record<string, unknown> {

@@ -1,4 +1,5 @@
 /** A replica that has come to another state than the majority, by a defect of its build: fenced, and made anew under another id. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { ClusterHosts, pause } from './support/cluster-hosts.js';
@@ -84,8 +85,13 @@ test(
       for await (const { text } of client.read(stream, { fromSeq: 0 })) texts.push(text);
       expect(texts).toEqual(['before', 'between', 'after']);
     }
-    const { placements } = await client.cluster.membership();
-    expect(placements.flatMap(({ replicas }) => replicas).filter(({ state }) => state !== 'settled')).toEqual([]);
+    await until(async () => {
+      const { placements } = await client.cluster.membership();
+      return placements.every(({ replicas }) => replicas.every(({ state }) => state === 'settled'));
+    });
+    for (const partition of [1, 2]) {
+      expect(existsSync(path.join(cluster.node(3).dataDirectory, 'diverged', String(partition)))).toBe(true);
+    }
   },
 );
 

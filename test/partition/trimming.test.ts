@@ -115,7 +115,7 @@ describe('a configuration change', () => {
 });
 
 describe('a replica that needs what was trimmed', () => {
-  it('says that it needs a snapshot and what is missing, instead of following nobody for ever in silence', async () => {
+  it("says that it needs a state and why it gets none, and gets its leader's when that answers", async () => {
     const group = new TestGroup(1, 2, { voters: [1], nodesKnown: () => 1 });
     const [first, second] = [group.node(1), group.node(2)];
     await group.run(async () => {
@@ -123,12 +123,16 @@ describe('a replica that needs what was trimmed', () => {
       for (let at = 0; at < 5; at += 1) await group.propose(first, `x${at}`);
       await first.replica.flush();
       await second.start();
+      group.onAsk = () => 'lose';
       first.replica.proposeConfChange(addLearner(2));
       await group.until(() =>
         second.replica.status.bootstrap?.problem.includes('no snapshot repository is configured'),
       );
       expect(second.replica.status).toMatchObject({ appliedLsn: 0, fault: undefined });
       expect(await group.propose(first, 'y')).toBe(6);
+      group.onAsk = () => (answer) => answer;
+      await group.until(() => second.replica.status.appliedLsn >= 6);
+      expect(second.replica.status).toMatchObject({ bootstrap: undefined, fault: undefined });
       await second.stop();
       expect(second.openFiles).toBe(0);
     });

@@ -261,3 +261,70 @@ describe('when a node is heard no more', () => {
     expect(asking.core.role).toBe('candidate');
   });
 });
+
+describe('where not everybody hears everybody', () => {
+  const between = (one: number, other: number) => (message: Message) =>
+    (message.from === one && message.to === other) || (message.from === other && message.to === one);
+
+  it('a follower that does not hear the new leader does not sleep on under the one that has handed over', () => {
+    const nodes = new Nodes();
+    const hosts = group(nodes, [1, 2, 3], { preVote: true });
+    tick(hosts, 10);
+    expect(quietOf(hosts)).toEqual([1, 2, 3]);
+    const cut = between(2, 3);
+    // What the host of 3 sees of node 2; both hear node 1.
+    hosts[2]!.core.onSilence((replica) => replica === 2, electionTicks - 2);
+    hosts[0]!.core.transferLeader(asReplicaId(2));
+    settleAll(hosts, cut);
+    tick(hosts, 10 * electionTicks, cut);
+    expect(hosts[1]!.core.role).toBe('leader');
+    expect(hosts[2]!.core.isQuiet).toBe(false);
+    expect(hosts[2]!.core.leader).toBe(0);
+  });
+
+  it('nobody falls quiet under a leader while the node of another member is silent', () => {
+    const nodes = new Nodes();
+    const hosts = group(nodes);
+    const optionsOf3 = nodes.optionsOf(3).quiet;
+    expect(optionsOf3.epochOf(asReplicaId(2))).toBe(102);
+    nodes.silent.add(2);
+    tick(hosts, 10);
+    expect(quietOf(hosts)).toEqual([]);
+  });
+});
+
+describe('the newest answer of a member decides', () => {
+  it('one that is busy again keeps the leader from falling quiet without it', () => {
+    const nodes = new Nodes();
+    const hosts = group(nodes, [1, 2, 3], { preVote: true });
+    nodes.busy.add(3);
+    tick(hosts, 6);
+    expect(quietOf(hosts)).toEqual([2]);
+    nodes.busy.add(2);
+    tick(hosts, 2);
+    nodes.busy.delete(3);
+    tick(hosts, 3);
+    expect(hosts[0]!.core.isQuiet).toBe(false);
+    expect(hosts[1]!.core.isQuiet).toBe(false);
+    nodes.busy.delete(2);
+    tick(hosts, 3);
+    expect(quietOf(hosts)).toEqual([1, 2, 3]);
+  });
+
+  it('answers that take longer than from one heartbeat to the next do not wake the leader again', () => {
+    const hosts = group(new Nodes());
+    let underWay: { readonly at: number; readonly message: Message }[] = [];
+    let quietTicks = 0;
+    for (let at = 0; at < 200; at += 1) {
+      for (const { core } of hosts) core.tick();
+      const sent = (): Message[] => hosts.flatMap((host) => host.settle());
+      underWay.push(...sent().map((message) => ({ at: at + 1, message })));
+      const due = underWay.filter((each) => each.at <= at);
+      underWay = underWay.filter((each) => each.at > at);
+      for (const { message } of due) hosts[message.to - 1]!.core.step(message);
+      underWay.push(...sent().map((message) => ({ at: at + 1, message })));
+      if (hosts[0]!.core.isQuiet) quietTicks += 1;
+    }
+    expect(quietTicks).toBeGreaterThan(150);
+  });
+});

@@ -17,10 +17,18 @@ declare const WebAssembly: {
 };
 const wasmPageBytes = 65_536;
 
-/** Node cannot say at which address a buffer lies; the memory of WebAssembly begins at a page of the machine's. */
-function makeStaging(): Buffer {
+/**
+ * Node cannot say at which address a buffer lies; the memory of WebAssembly begins at a page of the machine's. Undefined where there
+ * is none to be had: it takes gigabytes of addresses, which a limit of the process may not allow.
+ */
+function makeStaging(): Buffer | undefined {
   const pages = stagingBytes / wasmPageBytes;
-  return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  try {
+    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 const stagings: Buffer[] = [];
@@ -56,6 +64,7 @@ export function openUncached(descriptor: number): Promise<number | undefined> {
 export async function writeBlocks(descriptor: number, bytes: readonly Uint8Array[], position: number): Promise<number> {
   const source = new Source(bytes);
   const staging = stagings.pop() ?? makeStaging();
+  if (staging === undefined) return 0;
   let written = 0;
   try {
     while (source.left > 0) {

@@ -545,6 +545,7 @@ export class ClusterMember {
   #take(state: ClusterState): void {
     if (this.#stopping.signal.aborted || state.tableVersion <= (this.#state?.tableVersion ?? 0)) return;
     if (state.clusterId !== this.#record?.clusterId) return;
+    if (state.featureLevel > supportedFeatureLevel) return this.#parts.onFatal(tooOldBuild(state.featureLevel));
     this.#state = state;
     this.#slotPartitions = Array.from(state.slots, (id) => id as PartitionId);
     this.#links.follow(state);
@@ -575,6 +576,14 @@ export class ClusterMember {
 
 const hasReplicaOn = (state: ClusterState, nodeId: NodeId): boolean =>
   [...state.partitions.values()].some(({ replicas }) => replicas.some((replica) => replica.nodeId === nodeId));
+
+function tooOldBuild(level: number): LogboomError {
+  return new LogboomError(
+    'FEATURE_LEVEL_UNSUPPORTED',
+    `the cluster runs at feature level ${level}, this build supports ${supportedFeatureLevel}: start a newer one`,
+    { facts: { feature_level: level, supported: supportedFeatureLevel } },
+  );
+}
 
 function removedError(nodeId: NodeId): LogboomError {
   return new LogboomError('NODE_REMOVED', `node ${nodeId} was removed from the cluster`, { facts: { node: nodeId } });

@@ -2,7 +2,7 @@
 import { isLogboomError } from '../../base/errors.js';
 import { sleep } from '../../base/ports/clock.js';
 import { nextIdentity } from '../../base/ports/random.js';
-import { leaderTransfers, nextFeatureLevel, nextMove } from '../../metadata/index.js';
+import { leaderTransfers, nextFeatureLevel, nextMove, supportedFeatureLevel } from '../../metadata/index.js';
 import { NodeLiveness } from './node-liveness.js';
 import type { NodeId, PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
@@ -70,7 +70,8 @@ export class PlacementController {
 
   async #raiseFeatureLevel(state: ClusterState): Promise<void> {
     const level = nextFeatureLevel(state);
-    if (level === undefined) return;
+    // What the table has of this node may be of a newer build that it was before.
+    if (level === undefined || level > supportedFeatureLevel) return;
     const { environment, proposals } = this.#parts;
     environment.logger.info('the feature level of the cluster rises', { from: state.featureLevel, to: level });
     await proposals.propose({ type: 'raise-feature-level', level });

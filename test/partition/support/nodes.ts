@@ -142,8 +142,13 @@ export class TestNode {
     return this.manager;
   }
 
+  /** Called when the process dies, of those who wait for an answer of it. */
+  readonly links = new Set<() => void>();
+
   crash(kind: 'process' | 'power'): void {
     this.manager = undefined;
+    for (const linkIsLost of this.links) linkIsLost();
+    this.links.clear();
     this.openFiles = 0;
     this.clock.endProcess();
     this.stores.crash();
@@ -309,8 +314,11 @@ export class TestGroup {
         void from.clock.setTimer(1, () => {
           timer.cancel();
           signal.removeEventListener('abort', giveUp);
+          target?.links.delete(linkIsLost);
           settle();
         });
+      const linkIsLost = (): void =>
+        end(() => reject(new LogboomError('NODE_UNREACHABLE', `the link to node ${to} is lost`)));
       const giveUp = (): void => end(() => reject(new LogboomError('CANCELLED', 'given up')));
       signal.addEventListener('abort', giveUp, { once: true });
       const onTheWay = this.onAsk({ from: from.id, to, request });
@@ -318,6 +326,7 @@ export class TestGroup {
         return end(() => reject(new LogboomError('NODE_UNREACHABLE', `no link to node ${to}`)));
       }
       this.asked += 1;
+      target.links.add(linkIsLost);
       this.world.after(1, () => {
         target.answer(partition, request).then(
           (bytes) => {
