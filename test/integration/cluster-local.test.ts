@@ -179,7 +179,8 @@ test('a cluster on this machine: an append goes on while leaders die and come ba
     const { pid } = cluster.nodes().find((node) => node.name === name) as Node;
     const ended = await cluster.act(action, name);
     expect(ended).toMatchObject({ name, pid: null, state: action === 'kill' ? 'killed' : 'stopped' });
-    expect(isAlive(pid as number)).toBe(false);
+    // One that has ended has its pid until its parent has heard of it, which is the command that runs the cluster.
+    await expect.poll(() => isAlive(pid as number), { timeout: 5000 }).toBe(false);
     const before = await appended();
     await expect.poll(appended, { timeout: 20_000 }).toBeGreaterThan(before + 500);
     const restarted = await cluster.act('start', name);
