@@ -369,14 +369,20 @@ export class RaftCore {
    * @param ticks since the last sign of life
    */
   onSilence(isSilent: (replica: ReplicaId) => boolean, ticks: number): void {
-    const { id, role, leader, quiet, mutant, tracker } = this.#state;
+    const { role, leader, quiet, mutant } = this.#state;
     if (!quiet) return;
-    const isFound = [...tracker.progress.keys()].some((replica) => replica !== id && isSilent(replica));
-    if (role === 'leader' ? !this.#protocol.leader.onSilence(isSilent) : !isFound) return;
-    if (role !== 'leader' && mutant === 'quiet-under-a-dead-leader') return;
-    // Of another member than the leader: leadership may have gone to one that is not heard here, and the leader's word is asked for.
-    this.#protocol.wake(role === 'leader' || isSilent(leader) ? ticks : 0);
+    const isLeader = role === 'leader';
+    if (isLeader ? !this.#protocol.leader.onSilence(isSilent) : !this.#isAnotherSilent(isSilent)) return;
+    if (!isLeader && mutant === 'quiet-under-a-dead-leader') return;
+    // Where it is not the leader's node, leadership may have gone to it unheard: the leader is asked for its word.
+    this.#protocol.wake(isLeader || isSilent(leader) ? ticks : 0);
     this.#protocol.askLeader();
+  }
+
+  #isAnotherSilent(isSilent: (replica: ReplicaId) => boolean): boolean {
+    const { id, tracker } = this.#state;
+    for (const replica of tracker.progress.keys()) if (replica !== id && isSilent(replica)) return true;
+    return false;
   }
 
   /** The host has something to do for the group, for which it must be awake. */

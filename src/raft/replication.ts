@@ -1,4 +1,4 @@
-import { asLsn, asTerm, type ReplicaId, type Term } from '../base/ids.js';
+import { asLsn, asTerm, type Lsn, type ReplicaId, type Term } from '../base/ids.js';
 import type { Outbox } from './messages.js';
 import type { Progress } from './progress.js';
 import type { RaftLog } from './raft-log.js';
@@ -86,20 +86,15 @@ export class Replication {
 
   /** The commit LSN goes along as far as the follower is known to hold the entries: beyond, its log may differ. */
   broadcastHeartbeat(round: number): void {
-    const commit = this.#log.commit;
-    for (const [replica, progress] of this.#tracker.progress) {
-      if (replica === this.#id) {
-        progress.ackedRound = round;
-        continue;
-      }
-      const known = progress.match < commit ? progress.match : commit;
-      this.#outbox.heartbeat(replica, this.term, known, round);
-      progress.sentCommit(known);
-    }
+    this.#broadcast(round, (replica, known) => this.#outbox.heartbeat(replica, this.term, known, round));
   }
 
   /** In the place of heartbeats, to followers that are known to hold everything. */
   broadcastQuiet(round: number, epoch: number): void {
+    this.#broadcast(round, (replica, known) => this.#outbox.quiet(replica, this.term, known, round, epoch));
+  }
+
+  #broadcast(round: number, send: (replica: ReplicaId, known: Lsn) => void): void {
     const commit = this.#log.commit;
     for (const [replica, progress] of this.#tracker.progress) {
       if (replica === this.#id) {
@@ -107,7 +102,7 @@ export class Replication {
         continue;
       }
       const known = progress.match < commit ? progress.match : commit;
-      this.#outbox.quiet(replica, this.term, known, round, epoch);
+      send(replica, known);
       progress.sentCommit(known);
     }
   }

@@ -1,6 +1,6 @@
 /** On the node that leads the metadata: changes where replicas are to be, and who is to lead, one thing after another. */
 import { isLogboomError } from '../../base/errors.js';
-import { sleep } from '../../base/ports/clock.js';
+import { Rounds } from '../../base/rounds.js';
 import { nextIdentity } from '../../base/ports/random.js';
 import { leaderTransfers, nextFeatureLevel, nextMove, supportedFeatureLevel } from '../../metadata/index.js';
 import { NodeLiveness } from './node-liveness.js';
@@ -29,33 +29,27 @@ export interface PlacementControllerParts {
 
 export class PlacementController {
   readonly #parts: PlacementControllerParts;
-  readonly #stopping = new AbortController();
+  readonly #rounds: Rounds;
   readonly #liveness = new NodeLiveness();
   #lastTransferMs = Number.NEGATIVE_INFINITY;
-  #loop: Promise<void> | undefined;
 
   constructor(parts: PlacementControllerParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.environment.clock, lookEveryMs, () => this.#lookWhereLed());
   }
 
   run(): void {
-    this.#loop = this.#repeat();
+    this.#rounds.run();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
-  async #repeat(): Promise<void> {
-    const { environment, leaderState } = this.#parts;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const state = leaderState();
-      if (state === undefined) this.#liveness.reset();
-      else await this.#look(state).catch((error: unknown) => this.#failed(error));
-      await sleep(environment.clock, lookEveryMs, signal);
-    }
+  async #lookWhereLed(): Promise<void> {
+    const state = this.#parts.leaderState();
+    if (state === undefined) this.#liveness.reset();
+    else await this.#look(state).catch((error: unknown) => this.#failed(error));
   }
 
   async #look(state: ClusterState): Promise<void> {

@@ -3,7 +3,7 @@
  * one under another id begins in its place, from a snapshot or the log. The metadata refuses while the group would lose its
  * majority by it; asked again and again, it does so when the others are back.
  */
-import { sleep } from '../../base/ports/clock.js';
+import { Rounds } from '../../base/rounds.js';
 import type { PartitionId } from '../../base/ids.js';
 import type { Environment } from '../../base/ports/environment.js';
 import type { NodeReplica } from '../replicas.js';
@@ -22,33 +22,27 @@ export interface RebuilderParts {
 
 export class Rebuilder {
   readonly #parts: RebuilderParts;
-  readonly #stopping = new AbortController();
+  readonly #rounds: Rounds;
   /** When the metadata took the last request for a partition. */
   readonly #acceptedMs = new Map<PartitionId, number>();
   readonly #problems = new Map<PartitionId, string>();
-  #loop: Promise<void> | undefined;
 
   constructor(parts: RebuilderParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.environment.clock, lookEveryMs, () => this.#look());
   }
 
   run(): void {
-    this.#loop = this.#repeat();
+    this.#rounds.run();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
-  async #repeat(): Promise<void> {
-    const { environment, diverged } = this.#parts;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      for (const { partitionId, replicaId } of diverged()) {
-        if (this.#isDue(partitionId)) await this.#ask(partitionId, { type: 'replace-replica', partitionId, replicaId });
-      }
-      await sleep(environment.clock, lookEveryMs, signal);
+  async #look(): Promise<void> {
+    for (const { partitionId, replicaId } of this.#parts.diverged()) {
+      if (this.#isDue(partitionId)) await this.#ask(partitionId, { type: 'replace-replica', partitionId, replicaId });
     }
   }
 

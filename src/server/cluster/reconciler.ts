@@ -1,6 +1,6 @@
 /** Brings every group that this node leads to what the metadata wants of it, and tells the metadata how far that is. */
 import { isLogboomError } from '../../base/errors.js';
-import { sleep } from '../../base/ports/clock.js';
+import { Rounds } from '../../base/rounds.js';
 import { nextStep, placementReports } from '../../metadata/index.js';
 import { actualConfiguration, groupFacts, MemberActivity } from './group-facts.js';
 import type { PartitionId, Term } from '../../base/ids.js';
@@ -44,22 +44,21 @@ interface Settled {
 /** Every step is decided anew from what is applied, so another leader may take up the work at any point. */
 export class Reconciler {
   readonly #parts: ReconcilerParts;
-  readonly #stopping = new AbortController();
+  readonly #rounds: Rounds;
   readonly #groups = new Map<PartitionId, LedGroup>();
   readonly #reportedMs = new Map<string, number>();
-  #loop: Promise<void> | undefined;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.environment.clock, lookEveryMs, () => this.#lookAtAll());
   }
 
   run(): void {
-    this.#loop = this.#repeat();
+    this.#rounds.run();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** What holds up a group that this node leads, in a word; empty when nothing does. */
@@ -70,21 +69,17 @@ export class Reconciler {
     return replicaId === undefined ? reason : `${reason}: replica ${replicaId}`;
   }
 
-  async #repeat(): Promise<void> {
+  #lookAtAll(): void {
     const { environment, replicas } = this.#parts;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      for (const replica of replicas()) {
-        try {
-          if (replica.isLeader) this.#look(replica);
-          else this.#groups.delete(replica.partitionId);
-        } catch (error) {
-          // Another leader, a full queue, a store that is reopened, a replica that stops: the next look sees what has become of it.
-          if (!isLogboomError(error)) throw error;
-          environment.logger.debug('a group could not be changed', { partition: replica.partitionId, error });
-        }
+    for (const replica of replicas()) {
+      try {
+        if (replica.isLeader) this.#look(replica);
+        else this.#groups.delete(replica.partitionId);
+      } catch (error) {
+        // Another leader, a full queue, a store that is reopened, a replica that stops: the next look sees what has become of it.
+        if (!isLogboomError(error)) throw error;
+        environment.logger.debug('a group could not be changed', { partition: replica.partitionId, error });
       }
-      await sleep(environment.clock, lookEveryMs, signal);
     }
   }
 

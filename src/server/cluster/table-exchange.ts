@@ -4,7 +4,7 @@
  * what it has. A table is a committed state, so whoever answers cannot answer anything wrong, only something old.
  */
 import { isLogboomError } from '../../base/errors.js';
-import { sleep } from '../../base/ports/clock.js';
+import { Rounds } from '../../base/rounds.js';
 import { decodePartitionTable, encodePartitionTable } from '../../metadata/index.js';
 import type { LogboomError } from '../../base/errors.js';
 import type { Environment } from '../../base/ports/environment.js';
@@ -47,43 +47,40 @@ export interface TableExchangeParts {
 
 export class TableExchange {
   readonly #parts: TableExchangeParts;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> | undefined;
+  readonly #rounds: Rounds;
+  #looks = 0;
 
   constructor(parts: TableExchangeParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.environment.clock, lookEveryMs, (signal) => this.#look(signal));
   }
 
   run(): void {
-    this.#loop = this.#repeat();
+    this.#rounds.run();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
-  async #repeat(): Promise<void> {
-    const { signal } = this.#stopping;
+  async #look(signal: AbortSignal): Promise<void> {
     const { environment, isStale, addresses } = this.#parts;
-    for (let look = 1; !signal.aborted; look += 1) {
-      const known = addresses();
-      if (isStale()) {
-        await Promise.all(known.map((address) => this.#askAt(address)));
-      } else if (look % looksPerRound === 0 && known.length > 0) {
-        await this.#askAt(known[environment.random.nextUint32() % known.length] as string);
-      }
-      await sleep(environment.clock, lookEveryMs, signal);
+    const known = addresses();
+    this.#looks += 1;
+    if (isStale()) {
+      await Promise.all(known.map((address) => this.#askAt(address, signal)));
+    } else if (this.#looks % looksPerRound === 0 && known.length > 0) {
+      await this.#askAt(known[environment.random.nextUint32() % known.length] as string, signal);
     }
   }
 
-  async #askAt(address: string): Promise<void> {
+  async #askAt(address: string, signal: AbortSignal): Promise<void> {
     const { ask, state, onTable, onRemoved, environment } = this.#parts;
     const request = new Uint8Array(versionBytes);
     viewOf(request).setBigUint64(0, BigInt(state()?.tableVersion ?? 0));
     try {
       const answer = await ask(address, request);
-      if (answer.length > 0 && !this.#stopping.signal.aborted) onTable(decodePartitionTable(answer));
+      if (answer.length > 0 && !signal.aborted) onTable(decodePartitionTable(answer));
     } catch (error) {
       if (!isLogboomError(error)) throw error;
       if (error.reason === 'NODE_REMOVED') onRemoved(error);
