@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { nodeDisk } from '../../src/server/adapters/node-disk.js';
 import { openUncached, wholeBlocks, writeBlocks } from '../../src/server/adapters/uncached-writes.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -83,4 +83,33 @@ test('what the file system refuses to take is answered as not written, any other
   fs.closeSync(uncached);
   await expect(writeBlocks(uncached, bytes, block)).rejects.toMatchObject({ code: 'EBADF' });
   fs.closeSync(descriptor);
+});
+
+test('without memory that begins at a page, everything is written through the page cache', async ({ skip }) => {
+  const directory = await temporaryDirectory();
+  const path = `${directory}/file`;
+  fs.writeFileSync(path, '');
+  skip(!(await takesUncached(path)), 'this file system has no O_DIRECT');
+  // As where a limit of the process leaves no room for the gigabytes of addresses that it takes.
+  vi.stubGlobal('WebAssembly', {
+    Memory: class {
+      constructor() {
+        throw new RangeError('WebAssembly.Memory(): could not allocate memory');
+      }
+    },
+  });
+  try {
+    // Anew: the memory that others have used already is kept.
+    vi.resetModules();
+    const { nodeDisk: disk } = await import('../../src/server/adapters/node-disk.js');
+    const file = await disk.open(path, 'read-write');
+    const bytes = Buffer.alloc(3 * block, 7);
+    await file.write([bytes], 0, { uncached: true });
+    await file.datasync();
+    await file.close();
+    expect(fs.readFileSync(path).equals(bytes)).toBe(true);
+  } finally {
+    vi.unstubAllGlobals();
+    vi.resetModules();
+  }
 });
