@@ -77,6 +77,11 @@ test(
     await cluster.ready(undefined, 60_000);
     for (const [, stream] of streamOf) await client.append(stream, [Buffer.from('after')]);
 
+    // Until its group has it as a voter, it cannot lead.
+    await until(async () => {
+      const { placements } = await client.cluster.membership();
+      return placements.every(({ replicas }) => replicas.every(({ state }) => state === 'settled'));
+    });
     await until(() => areEqual(client));
     for (const partition of [1, 2]) await client.cluster.transferLeadership(partition, { node: 3 });
     for (const stream of streamOf.values()) {
@@ -85,10 +90,6 @@ test(
       for await (const { text } of client.read(stream, { fromSeq: 0 })) texts.push(text);
       expect(texts).toEqual(['before', 'between', 'after']);
     }
-    await until(async () => {
-      const { placements } = await client.cluster.membership();
-      return placements.every(({ replicas }) => replicas.every(({ state }) => state === 'settled'));
-    });
     for (const partition of [1, 2]) {
       expect(existsSync(path.join(cluster.node(3).dataDirectory, 'diverged', String(partition)))).toBe(true);
     }
